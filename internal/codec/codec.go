@@ -1,0 +1,93 @@
+// Package codec decodes the pages of a dump: one page is one independent stream whose
+// decoded size is known before.
+//
+// The flags of a page descriptor name the codec (makedumpfile diskdump_mod.h):
+//
+//	0x00 raw   0x01 zlib (RFC 1950)   0x02 LZO1X   0x04 snappy block   0x20 zstd frame
+package codec
+
+import (
+	"fmt"
+
+	"github.com/kautopsy/kautopsy/phys"
+)
+
+// Method is a codec, by its bit in a page descriptor's flags.
+type Method uint32
+
+// The codecs that page descriptors name.
+const (
+	Raw    Method = 0
+	Zlib   Method = 0x01
+	LZO    Method = 0x02
+	Snappy Method = 0x04
+	Zstd   Method = 0x20
+
+	// Mask has every codec's bit.
+	Mask = Zlib | LZO | Snappy | Zstd
+)
+
+// method is one row of the table: how a page of this codec becomes its bytes. decode
+// fills dst exactly or returns an error.
+type method struct {
+	bit    Method
+	name   string
+	decode func(d *Decoder, dst, src []byte) error
+}
+
+// methods in the order in which readers test the bits.
+func methods() [5]method {
+	return [5]method{
+		{Raw, "none", (*Decoder).raw},
+		{Zlib, "zlib", (*Decoder).zlib},
+		{LZO, "lzo", (*Decoder).lzo},
+		{Snappy, "snappy", (*Decoder).snappy},
+		{Zstd, "zstd", (*Decoder).zstd},
+	}
+}
+
+// String is the codec's name as kautopsy prints it; "none" for raw pages.
+func (m Method) String() string {
+	for _, row := range methods() {
+		if row.bit == m {
+			return row.name
+		}
+	}
+	return fmt.Sprintf("flags %#x", uint32(m))
+}
+
+// Decoder decodes pages and keeps the codecs' states between them. It is for one
+// goroutine; the zero value is ready.
+type Decoder struct {
+	inflate inflater
+	frames  frames
+}
+
+// Decode fills dst with the page that src holds. Anything but exactly len(dst) bytes,
+// bytes behind the end of the stream and a wrong checksum are errors that wrap
+// phys.ErrCorrupt; an unknown codec, or several at once, wraps phys.ErrCorrupt too,
+// since no writer makes one.
+func (d *Decoder) Decode(m Method, dst, src []byte) error {
+	for _, row := range methods() {
+		if row.bit == m {
+			return row.decode(d, dst, src)
+		}
+	}
+	return fmt.Errorf("page flags %#x name no codec: %w", uint32(m), phys.ErrCorrupt)
+}
+
+func (d *Decoder) raw(dst, src []byte) error {
+	if len(src) != len(dst) {
+		return wrongSize("none", len(src), len(dst))
+	}
+	copy(dst, src)
+	return nil
+}
+
+func wrongSize(codec string, got, want int) error {
+	return fmt.Errorf("%s: page of %d bytes, want %d: %w", codec, got, want, phys.ErrCorrupt)
+}
+
+func damaged(codec string, err error) error {
+	return fmt.Errorf("%s: %v: %w", codec, err, phys.ErrCorrupt)
+}
