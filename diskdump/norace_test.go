@@ -1,0 +1,5 @@
+//go:build !race
+
+package diskdump_test
+
+const raceEnabled = false
