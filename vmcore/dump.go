@@ -1,0 +1,199 @@
+package vmcore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"sync"
+
+	"github.com/kautopsy/kautopsy/diskdump"
+	"github.com/kautopsy/kautopsy/internal/arch"
+	"github.com/kautopsy/kautopsy/internal/elfnote"
+	"github.com/kautopsy/kautopsy/phys"
+)
+
+// Dump is an open dump: the memory of a crashed machine and what came with it. It is safe
+// for many goroutines.
+type Dump struct {
+	Header Header
+
+	name      string
+	size      int64
+	c         Container
+	bytes     phys.Reader // c itself when its bytes lie in the file as they are
+	cache     *cache      // else
+	files     []io.Closer
+	givenInfo []byte
+
+	infoMu  sync.Mutex
+	info    *VMCoreInfo
+	infoErr error
+}
+
+// ready sets up what reading needs.
+func (d *Dump) ready(o *Options) {
+	if r, ok := d.c.(phys.Reader); ok {
+		d.bytes = r
+		return
+	}
+	d.cache = newCache(d.c, o.CacheBytes)
+}
+
+// Close closes the files that Open opened.
+func (d *Dump) Close() error {
+	var errs []error
+	for _, f := range d.files {
+		errs = append(errs, f.Close())
+	}
+	d.files = nil
+	return errors.Join(errs...)
+}
+
+// Name is the file's name as it was given to Open, "" from New.
+func (d *Dump) Name() string { return d.name }
+
+// Size is the size of the file in bytes; of a split set that of the file that was named.
+func (d *Dump) Size() int64 { return d.size }
+
+// PageSize is the unit of page numbers, in bytes: the container's block size, not always
+// the kernel's page size.
+func (d *Dump) PageSize() int { return d.c.PageSize() }
+
+// MaxPFN is one past the highest page that the container knows of.
+func (d *Dump) MaxPFN() phys.PFN { return d.c.MaxPFN() }
+
+// ReadPhys reads physical memory; see phys.Reader.
+func (d *Dump) ReadPhys(p []byte, a phys.Addr) (int, error) {
+	if d.bytes != nil {
+		return d.bytes.ReadPhys(p, a)
+	}
+	size := uint64(d.c.PageSize())
+	done := 0
+	for done < len(p) {
+		at := uint64(a) + uint64(done)
+		if at < uint64(a) {
+			return done, &phys.PageError{Op: "read", Span: phys.Span{Start: a, End: ^phys.Addr(0)}, Off: -1, Err: phys.ErrHole}
+		}
+		n, err := d.cache.read(p[done:], phys.PFN(at/size), int(at%size))
+		done += n
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// Runs yields the runs of pages of one state, ascending; pages in no run are holes.
+func (d *Dump) Runs() iter.Seq2[phys.Run, error] { return d.c.Runs() }
+
+// Counts are pages by state, as the container tells without reading them.
+type Counts struct {
+	Present, Excluded, Hole, Lost uint64
+}
+
+// Counts counts the pages by state.
+func (d *Dump) Counts() (Counts, error) {
+	if b, ok := d.c.(interface {
+		Counts() (diskdump.Counts, error)
+	}); ok {
+		c, err := b.Counts()
+		return Counts(c), err
+	}
+	var c Counts
+	for r, err := range d.c.Runs() {
+		if err != nil {
+			return c, err
+		}
+		switch phys.Reason(r.Why) {
+		case nil:
+			c.Present += r.Len()
+		case phys.ErrExcluded:
+			c.Excluded += r.Len()
+		case phys.ErrHole:
+		default:
+			c.Lost += r.Len()
+		}
+	}
+	c.Hole = uint64(d.MaxPFN()) - c.Present - c.Excluded - c.Lost
+	return c, nil
+}
+
+// Note is an ELF note of the dump.
+type Note = elfnote.Note
+
+// Notes yields the ELF notes of the dump in order. A damaged one ends its area.
+func (d *Dump) Notes() iter.Seq2[Note, error] {
+	return func(yield func(Note, error) bool) {
+		for _, area := range d.Header.Notes {
+			for n, err := range elfnote.All(area, d.Header.Order) {
+				if !yield(n, err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// VMCoreInfo finds the kernel's VMCOREINFO: as given in Options, where the header points to
+// it, in the notes, and, in the dump of a hypervisor that has none of these, by a scan of
+// the dump's memory. The answer is kept. Without any the error is ErrNoVMCoreInfo.
+func (d *Dump) VMCoreInfo(ctx context.Context) (*VMCoreInfo, error) {
+	d.infoMu.Lock()
+	defer d.infoMu.Unlock()
+	if d.info != nil || d.infoErr != nil {
+		return d.info, d.infoErr
+	}
+	info, err := d.knownInfo()
+	if errors.Is(err, ErrNoVMCoreInfo) {
+		info, err = d.scanInfo(ctx)
+	}
+	if ctx.Err() != nil { // cut short: somebody may ask again
+		return info, err
+	}
+	d.info, d.infoErr = info, err
+	return info, err
+}
+
+// knownInfo looks where VMCOREINFO stands without a scan.
+func (d *Dump) knownInfo() (*VMCoreInfo, error) {
+	if d.givenInfo != nil {
+		return labelled(d.givenInfo, "file")
+	}
+	if v, err := labelled(d.Header.VMCoreInfo, "sub header"); err == nil {
+		return v, nil
+	}
+	for n, err := range d.Notes() {
+		if err != nil {
+			break
+		}
+		if n.Name == "VMCOREINFO" {
+			if v, err := labelled(n.Desc, "note"); err == nil {
+				return v, nil
+			}
+		}
+	}
+	return nil, ErrNoVMCoreInfo
+}
+
+func labelled(text []byte, origin string) (*VMCoreInfo, error) {
+	v, err := ParseVMCoreInfo(text)
+	if err == nil {
+		v.Origin = origin
+	}
+	return v, err
+}
+
+// Arch is the machine's processor: what the container says, else what its notes look like.
+func (d *Dump) Arch() (arch.Arch, error) {
+	if a, err := arch.ByName(d.Header.Arch); err == nil {
+		return a, nil
+	}
+	for n, err := range d.Notes() {
+		if err == nil && n.Name == "CORE" && n.Type == elfnote.TypePRStatus {
+			return arch.ByPRStatus(len(n.Desc), d.Header.PtrSize, nil)
+		}
+	}
+	return nil, fmt.Errorf("the file does not say which processor it is of: %w", phys.ErrUnsupported)
+}

@@ -1,0 +1,18 @@
+package vmcore
+
+import "github.com/kautopsy/kautopsy/phys"
+
+// Options of Open and New; the zero value (or nil) is what a user wants.
+type Options struct {
+	// CacheBytes bounds the decoded pages that are kept; 0 means 32 MiB.
+	CacheBytes int64
+	// Parts names the other files of a split set when their place cannot be guessed
+	// from the first one's.
+	Parts []string
+	// Regions is the machine's map of RAM for a raw image without a header
+	// (ParseIomem makes it from /proc/iomem).
+	Regions []phys.Span
+	// VMCoreInfo replaces what the dump says of itself: the text of a VMCOREINFO note,
+	// KEY=VALUE a line.
+	VMCoreInfo []byte
+}

@@ -1,0 +1,115 @@
+package vmcore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/kautopsy/kautopsy/phys"
+)
+
+// Verification is what a full read of a dump found.
+type Verification struct {
+	Good     uint64 // pages that were read and decoded, the zero ones included
+	Zero     uint64 // of these, pages of zeros
+	Excluded uint64 // left out by the dump filter, by the container's tables
+	Hole     uint64
+	Lost     uint64
+	Corrupt  uint64
+	Bytes    uint64 // of memory that was read
+	Elapsed  time.Duration
+	Damage   []Damage // in the order of their addresses; neighbours of one kind are one
+	Cut      bool     // there was more damage than maxDamage entries
+}
+
+// Damage is a run of pages that should be there and cannot be read.
+type Damage struct {
+	First, Last phys.PFN // inclusive
+	Why         error    // phys.ErrLost or phys.ErrCorrupt
+	Detail      error    // what the first of them said
+}
+
+// maxDamage bounds the map; what is beyond it is counted only.
+const maxDamage = 10000
+
+// Verify reads every page of the dump, in parallel. progress, if not nil, is called now
+// and then with the pages done and the pages to do.
+func (d *Dump) Verify(ctx context.Context, progress func(done, total uint64)) (*Verification, error) {
+	start := time.Now()
+	counts, err := d.Counts()
+	if err != nil {
+		return nil, err
+	}
+	v := &Verification{Excluded: counts.Excluded, Hole: counts.Hole}
+	done := uint64(0)
+	for page, err := range d.Pages(ctx) {
+		n, err := v.page(d, page, err)
+		if err != nil {
+			return v, err
+		}
+		if done += n; progress != nil && done%1024 == 0 {
+			progress(done, counts.Present+counts.Lost)
+		}
+	}
+	v.Elapsed = time.Since(start)
+	return v, nil
+}
+
+// page counts one page or one run of lost ones.
+func (v *Verification) page(d *Dump, page Page, err error) (n uint64, fatal error) {
+	v.Bytes += uint64(len(page.Data))
+	if err == nil {
+		v.Good++
+		if allZero(page.Data) {
+			v.Zero++
+		}
+		return 1, nil
+	}
+	var pe *phys.PageError
+	if !errors.As(err, &pe) {
+		return 0, err
+	}
+	size := uint64(d.PageSize())
+	n = max(1, pe.Span.Len()/size)
+	why := phys.Reason(err)
+	switch why {
+	case phys.ErrHole, phys.ErrExcluded: // a page that is there in part
+		v.Good++
+		return 1, nil
+	case phys.ErrCorrupt:
+		v.Corrupt += n
+	default:
+		why = phys.ErrLost
+		v.Lost += n
+	}
+	v.add(Damage{First: page.PFN, Last: page.PFN + phys.PFN(n) - 1, Why: why, Detail: pe})
+	return n, nil
+}
+
+// add puts damage into the map.
+func (v *Verification) add(g Damage) {
+	if k := len(v.Damage) - 1; k >= 0 && v.Damage[k].Last+1 == g.First && v.Damage[k].Why == g.Why {
+		v.Damage[k].Last = g.Last
+		return
+	}
+	if len(v.Damage) >= maxDamage {
+		v.Cut = true
+		return
+	}
+	v.Damage = append(v.Damage, g)
+}
+
+func allZero(b []byte) bool {
+	for len(b) >= 8 {
+		if b[0]|b[1]|b[2]|b[3]|b[4]|b[5]|b[6]|b[7] != 0 {
+			return false
+		}
+		b = b[8:]
+	}
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
