@@ -1,0 +1,123 @@
+// Package kernel understands the Linux kernel inside a dump: its addresses, its symbols, its
+// log, and what it says of itself. It asks no kernel version: a member, a symbol or a shape
+// is looked for, and the first form that fits is taken.
+//
+//	kernel.go    Open; what is missing, as data
+//	address.go   virtual memory: image, direct map, page tables
+//	symbol.go    names and addresses: kallsyms in memory, modules
+//	log.go       the log, whichever of its three forms the kernel has
+//	system.go    the banner: release, date, load, tasks, memory
+//
+// Every answer fails alone: a dump without page tables still has a log, one without a log
+// still has symbols.
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/kautopsy/kautopsy/internal/arch"
+	"github.com/kautopsy/kautopsy/symbols"
+	"github.com/kautopsy/kautopsy/vmcore"
+)
+
+// Options of Open; the zero value (or nil) is what a user wants.
+type Options struct {
+	// Context bounds what Open may take: the dump of a hypervisor that left no
+	// VMCOREINFO is scanned for one, all of its memory if need be. nil is
+	// context.Background().
+	Context context.Context
+}
+
+// Kernel is the kernel in a dump. It is safe for many goroutines.
+type Kernel struct {
+	dump *vmcore.Dump
+	info *vmcore.VMCoreInfo // nil: see infoErr
+	arch arch.Arch          // nil: see archErr
+	spc  arch.Space         // nil: see spaceErr
+
+	infoErr, archErr, spaceErr error
+
+	symOnce sync.Once
+	table   *symbols.Table
+	symErr  error
+
+	modMu   sync.Mutex
+	modRead bool
+	modules []Module
+	modErr  error
+
+	allOnce sync.Once
+	all     *symbols.Table
+}
+
+// Open finds the kernel in a dump. It fails only when the dump has nothing of a kernel that
+// could be asked; what else is not there fails where it is asked for.
+func Open(d *vmcore.Dump, o *Options) (*Kernel, error) {
+	ctx := context.Background()
+	if o != nil && o.Context != nil {
+		ctx = o.Context
+	}
+	k := &Kernel{dump: d}
+	k.info, k.infoErr = d.VMCoreInfo(ctx)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if k.infoErr != nil && !errors.Is(k.infoErr, vmcore.ErrNoVMCoreInfo) {
+		return nil, k.infoErr
+	}
+	if k.arch, k.archErr = d.Arch(); k.archErr != nil {
+		k.spaceErr = k.archErr
+		return k, nil
+	}
+	k.spc, k.spaceErr = k.arch.Space(d.Hints(k.info), d)
+	return k, nil
+}
+
+// Dump is the dump that the kernel is in.
+func (k *Kernel) Dump() *vmcore.Dump { return k.dump }
+
+// Info is the kernel's VMCOREINFO, or why there is none.
+func (k *Kernel) Info() (*vmcore.VMCoreInfo, error) {
+	if k.info == nil {
+		return nil, k.needInfo("the kernel's own description")
+	}
+	return k.info, nil
+}
+
+// needInfo is what an answer that needs VMCOREINFO says when there is none.
+func (k *Kernel) needInfo(what string) error {
+	return fmt.Errorf("%s: %w, neither in its notes nor in its memory (give its text with --vmcoreinfo FILE)", what, k.infoErr)
+}
+
+// PageSize is the kernel's page size, which can differ from the dump's block size.
+func (k *Kernel) PageSize() int {
+	if k.info != nil && k.info.PageSize() != 0 {
+		return k.info.PageSize()
+	}
+	return min(k.dump.PageSize(), 4096)
+}
+
+// Machine is the machine as uname -m names it, "" if unknown.
+func (k *Kernel) Machine() string {
+	if k.arch == nil {
+		return ""
+	}
+	return k.arch.Info().Name
+}
+
+// ptrSize is the size of a pointer of the crashed machine.
+func (k *Kernel) ptrSize() int {
+	if k.arch != nil {
+		return k.arch.Info().PtrSize
+	}
+	if k.dump.Header.PtrSize != 0 {
+		return k.dump.Header.PtrSize
+	}
+	return 8
+}
+
+// PtrSize is the size of a pointer of the crashed machine, in bytes.
+func (k *Kernel) PtrSize() int { return k.ptrSize() }

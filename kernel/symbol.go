@@ -1,0 +1,121 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/kautopsy/kautopsy/phys"
+	"github.com/kautopsy/kautopsy/symbols"
+)
+
+// Symbols is the kernel's own symbol table, from kallsyms in its memory: by VMCOREINFO's
+// addresses, or by a scan of the kernel image. It needs no page tables. The answer is kept;
+// a table read in part comes with an error that says what is missing.
+func (k *Kernel) Symbols() (*symbols.Table, error) {
+	k.symOnce.Do(func() { k.table, k.symErr = k.readKallsyms() })
+	return k.table, k.symErr
+}
+
+func (k *Kernel) readKallsyms() (*symbols.Table, error) {
+	if k.spc == nil {
+		return nil, fmt.Errorf("kallsyms: %w", k.spaceErr)
+	}
+	im := symbols.Image{ABI: k.abi()}
+	im.Start, im.End = k.spc.ImageRange()
+	if k.info != nil {
+		key := func(name string) uint64 { a, _ := k.info.Symbol(name); return a }
+		im.Keys = symbols.Keys{
+			Names: key("kallsyms_names"), NumSyms: key("kallsyms_num_syms"),
+			TokenTable: key("kallsyms_token_table"), TokenIndex: key("kallsyms_token_index"),
+			Offsets: key("kallsyms_offsets"), RelativeBase: key("kallsyms_relative_base"),
+			Addresses: key("kallsyms_addresses"), Stext: key("_stext"),
+		}
+	}
+	return symbols.Kallsyms(k, im)
+}
+
+func (k *Kernel) abi() symbols.ABI {
+	return symbols.ABI{Order: k.dump.Header.Order, PtrSize: k.ptrSize()}
+}
+
+// AllSymbols is the kernel's table with those of its modules. Modules whose symbols could
+// not be read are in the error; the table is there all the same.
+func (k *Kernel) AllSymbols(ctx context.Context) (*symbols.Table, error) {
+	base, err := k.Symbols()
+	if base == nil {
+		return nil, err
+	}
+	mods, merr := k.Modules(ctx)
+	k.allOnce.Do(func() {
+		tables := []*symbols.Table{base}
+		for _, m := range mods {
+			if m.Symbols != nil {
+				tables = append(tables, m.Symbols)
+			}
+		}
+		k.all = symbols.Merge(tables...)
+	})
+	return k.all, errors.Join(err, merr)
+}
+
+// Symbol finds a symbol of the kernel by name; symbols.ErrNoSymbol if there is none.
+func (k *Kernel) Symbol(name string) (symbols.Symbol, error) {
+	t, err := k.Symbols()
+	if t == nil {
+		return symbols.Symbol{}, err
+	}
+	return t.Lookup(name)
+}
+
+// Module is one loaded module: where it lies and the symbols that could be read of it.
+type Module struct {
+	symbols.Module
+	Symbols *symbols.Table // nil: see Err
+	Err     error
+}
+
+// errNoData: the list of modules has no name to find it by.
+var errNoData = fmt.Errorf("loaded modules: kallsyms has no data symbols (CONFIG_KALLSYMS_ALL is off), so their list cannot be found: %w", phys.ErrUnsupported)
+
+// Modules are the kernel's loaded modules with their symbols, newest first, found without
+// types: by the list "modules" and by the shape of struct module. The answer is kept. A
+// module whose symbols could not be read says so itself and in the error.
+func (k *Kernel) Modules(ctx context.Context) ([]Module, error) {
+	k.modMu.Lock()
+	defer k.modMu.Unlock()
+	if k.modRead {
+		return k.modules, k.modErr
+	}
+	mods, err := k.readModules(ctx)
+	if ctx.Err() == nil { // cut short: somebody may ask again
+		k.modules, k.modErr, k.modRead = mods, err, true
+	}
+	return mods, err
+}
+
+func (k *Kernel) readModules(ctx context.Context) (mods []Module, err error) {
+	head, err := k.Symbol("modules")
+	if errors.Is(err, symbols.ErrNoSymbol) {
+		return nil, errNoData
+	}
+	if err != nil {
+		return nil, fmt.Errorf("modules: %w", err)
+	}
+	for m, merr := range symbols.Modules(k, k.abi(), head.Addr) {
+		if ctx.Err() != nil {
+			return mods, ctx.Err()
+		}
+		if merr != nil {
+			err = errors.Join(err, merr)
+			continue
+		}
+		mod := Module{Module: m}
+		mod.Symbols, mod.Err = symbols.ModuleSymbols(k, k.abi(), m)
+		if mod.Err != nil {
+			err = errors.Join(err, fmt.Errorf("symbols of module %s: %w", m.Name, mod.Err))
+		}
+		mods = append(mods, mod)
+	}
+	return mods, err
+}

@@ -1,0 +1,275 @@
+package kernel
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/bits"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kautopsy/kautopsy/internal/bin"
+	"github.com/kautopsy/kautopsy/phys"
+	"github.com/kautopsy/kautopsy/vmcore"
+)
+
+// System is what a kernel says of itself and its machine without types: crash's banner as
+// far as symbols and the log tell it. What could not be had is zero and in Missing.
+type System struct {
+	vmcore.Utsname
+	BuildID string
+	CPUs    int           // online when it died
+	Date    time.Time     // of the crash; zero if the kernel did not write it down
+	Uptime  time.Duration // time stamp of the last log record
+	Load    []float64     // 1, 5 and 15 minutes; nil if unknown
+	Tasks   int           // threads, the idle ones of the CPUs included
+	Memory  uint64        // bytes of RAM
+	MHz     int           // of the first CPU; 0 if the kernel does not say
+	Taint   *uint64       // taint flags; nil if unknown
+	Missing []Missing
+}
+
+// Missing says what an answer lacks.
+type Missing struct {
+	What  string `json:"what"`
+	Where string `json:"where,omitempty"`
+	Why   string `json:"why"`
+	Cost  string `json:"cost,omitempty"`
+
+	// Err is the error behind Why.
+	Err error `json:"-"`
+}
+
+// NewMissing turns an error into the entry of an answer.
+func NewMissing(what string, err error, cost string) Missing {
+	return Missing{What: what, Why: err.Error(), Cost: cost, Err: err}
+}
+
+// Damaged tells whether any of the entries is an accident (lost or corrupt), which makes
+// the answer partial.
+func Damaged(missing []Missing) bool {
+	for _, m := range missing {
+		if phys.Damage(m.Err) {
+			return true
+		}
+	}
+	return false
+}
+
+// System reads the banner.
+func (k *Kernel) System(ctx context.Context) System {
+	var s System
+	miss := func(what string, err error) {
+		if err != nil {
+			s.Missing = append(s.Missing, NewMissing(what, err, ""))
+		}
+	}
+	var err error
+	s.Utsname, err = k.Utsname()
+	miss("the kernel's name", err)
+	if k.info != nil {
+		s.BuildID = k.info.BuildID()
+		s.Date, _ = k.info.CrashTime()
+	}
+	if s.Date.IsZero() {
+		s.Date = k.dump.Header.Time
+	}
+	s.Uptime, s.Memory, err = k.fromLog(ctx)
+	miss("uptime and memory", err)
+	if s.Memory == 0 {
+		s.Memory = k.ram()
+	}
+	_, err = k.Symbols()
+	miss("symbols", err)
+	s.CPUs = k.CPUs()
+	s.Load = k.load()
+	if n, err := k.variable("nr_threads", 4); err == nil && n < 1<<22 {
+		s.Tasks = int(n) + s.CPUs
+	}
+	if khz, err := k.variable("cpu_khz", 4); err == nil {
+		s.MHz = int(khz / 1000)
+	}
+	if mask, err := k.variable("tainted_mask", k.ptrSize()); err == nil {
+		s.Taint = &mask
+	}
+	return s
+}
+
+// variable reads an integer variable of the kernel by its symbol.
+func (k *Kernel) variable(name string, size int) (uint64, error) {
+	sym, err := k.Symbol(name)
+	if err != nil {
+		return 0, err
+	}
+	return k.uint(sym.Addr, size)
+}
+
+const utsLen = 65 // __NEW_UTS_LEN + 1
+
+// Utsname reads init_uts_ns from memory; where that cannot be had, the dump's own header
+// and VMCOREINFO answer.
+func (k *Kernel) Utsname() (vmcore.Utsname, error) {
+	u := k.dump.Header.Utsname
+	var err error = k.infoErr
+	if k.info != nil {
+		if at, ok := k.info.Symbol("init_uts_ns"); ok {
+			var m vmcore.Utsname
+			if m, err = k.readUtsname(at); err == nil {
+				return m, nil
+			}
+		}
+		if u.Release == "" {
+			u.Release = k.info.Release()
+		}
+	}
+	if u.Machine == "" {
+		u.Machine = k.Machine()
+	}
+	if u.Release != "" {
+		return u, nil
+	}
+	return u, err
+}
+
+// readUtsname reads struct uts_namespace. Where VMCOREINFO does not give the offset of its
+// name (before 5.11) the name stands behind a reference count of 4 bytes. A name whose
+// release is not that of VMCOREINFO is none.
+func (k *Kernel) readUtsname(at uint64) (vmcore.Utsname, error) {
+	offsets := []uint64{4, 0}
+	if off, ok := k.info.Offset("uts_namespace.name"); ok && off >= 0 {
+		offsets = []uint64{uint64(off)}
+	}
+	var b [6 * utsLen]byte
+	for _, off := range offsets {
+		if _, err := k.ReadVirt(b[:], at+off); err != nil {
+			return vmcore.Utsname{}, err
+		}
+		field := func(i int) string { return bin.CString(b[i*utsLen : (i+1)*utsLen]) }
+		if field(2) == k.info.Release() {
+			return vmcore.Utsname{
+				Sysname: field(0), Nodename: field(1), Release: field(2),
+				Version: field(3), Machine: field(4), Domainname: field(5),
+			}, nil
+		}
+	}
+	return vmcore.Utsname{}, fmt.Errorf("init_uts_ns at %#x does not hold release %q: %w", at, k.info.Release(), phys.ErrCorrupt)
+}
+
+// CPUs is the number of processors that were online: as the kernel's mask says, but at
+// least those that left registers (arm64 takes itself offline before it saves them).
+func (k *Kernel) CPUs() int {
+	cpus, _ := k.dump.CPUs()
+	return max(k.onlineCPUs(), len(cpus))
+}
+
+// onlineCPUs counts the bits of __cpu_online_mask (cpu_online_bits before 4.5), as many
+// as nr_cpu_ids says.
+func (k *Kernel) onlineCPUs() int {
+	ids, err := k.variable("nr_cpu_ids", 4)
+	if err != nil || ids == 0 || ids > 1<<16 {
+		return 0
+	}
+	for _, name := range []string{"__cpu_online_mask", "cpu_online_bits"} {
+		sym, err := k.Symbol(name)
+		if err != nil {
+			continue
+		}
+		n := 0
+		for word := uint64(0); word*64 < ids; word++ {
+			v, err := k.uint(sym.Addr+8*word, 8)
+			if err != nil {
+				return n
+			}
+			n += bits.OnesCount64(v)
+		}
+		return n
+	}
+	return 0
+}
+
+// load reads avenrun: three averages in fixed point with 11 bits behind the point
+// (include/linux/sched/loadavg.h FSHIFT).
+func (k *Kernel) load() []float64 {
+	sym, err := k.Symbol("avenrun")
+	if err != nil {
+		return nil
+	}
+	out := make([]float64, 3)
+	for i := range out {
+		v, err := k.pointer(sym.Addr + uint64(i*k.ptrSize()))
+		if err != nil {
+			return nil
+		}
+		out[i] = float64(v) / (1 << 11)
+	}
+	return out
+}
+
+// ram is the memory that the container knows of.
+func (k *Kernel) ram() uint64 {
+	c, err := k.dump.Counts()
+	if err != nil {
+		return 0
+	}
+	return (c.Present + c.Excluded + c.Lost) * uint64(k.dump.PageSize())
+}
+
+// fromLog reads what only the log tells without types: how long the machine was up, and
+// how much memory it counted at boot ("Memory: 293444K/523744K available").
+func (k *Kernel) fromLog(ctx context.Context) (up time.Duration, memory uint64, err error) {
+	for rec, rerr := range k.Log(ctx) {
+		if rerr != nil {
+			err = rerr
+			continue
+		}
+		up = max(up, rec.Since)
+		if memory == 0 && bytes.HasPrefix(rec.Text, []byte("Memory: ")) {
+			memory = memoryLine(string(rec.Text))
+		}
+	}
+	return up, memory, err
+}
+
+func memoryLine(line string) uint64 {
+	_, rest, _ := strings.Cut(line, "/")
+	kib, _, _ := strings.Cut(strings.ToUpper(rest), "K")
+	n, err := strconv.ParseUint(kib, 10, 48)
+	if err != nil {
+		return 0
+	}
+	return n * 1024
+}
+
+// CrashCPU is the processor that owned the crash path: panic_cpu (4.5+), else crashing_cpu;
+// ok is false when neither says, as in a kernel that did not crash itself.
+func (k *Kernel) CrashCPU() (cpu int, ok bool) {
+	for _, name := range []string{"panic_cpu", "crashing_cpu"} {
+		v, err := k.variable(name, 4)
+		if n := int32(v); err == nil && n >= 0 && n < 1<<16 {
+			return int(n), true
+		}
+	}
+	return 0, false
+}
+
+// taintLetters are the letters of the taint flags, bit by bit, when set (kernel/panic.c).
+const taintLetters = "PFSRMBUDAWCIOELKXTNJ"
+
+// TaintLetters spells a taint mask as the kernel does behind "Tainted:", without blanks:
+// bit 0 clear is G. It is "" for an untainted kernel.
+func TaintLetters(mask uint64) string {
+	if mask == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for i, c := range taintLetters {
+		switch {
+		case mask>>i&1 != 0:
+			b.WriteRune(c)
+		case i == 0:
+			b.WriteByte('G')
+		}
+	}
+	return b.String()
+}
