@@ -1,0 +1,114 @@
+package triage
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/kautopsy/kautopsy/oops"
+)
+
+const kindsDir = "../testdata/kinds"
+
+// truth is what is known of a crash that was made on purpose; testdata/kinds/KIND.json.
+type truth struct {
+	Case    string
+	Kind    oops.Kind
+	Title   string
+	Panic   *string
+	Culprit *string
+	Module  *string
+	Context string
+	CPU     *int
+	PID     *int
+	Comm    string
+}
+
+// silent are the captures that hold no report, and why.
+var silent = map[string]string{
+	"stackoverflow.console.txt": "on an exception stack printing is deferred, and kdump came before it",
+	"nmi.console.txt":           "printing is deferred in an NMI, and kdump came before it",
+}
+
+// contexts maps the words of the truth to ours where they are not the same.
+var contexts = map[string]Context{
+	"khungtaskd": KThread, // the thread that noticed
+	"init":       Process,
+	"nmi":        InNMI,
+}
+
+// TestKinds holds the verdict on every crash against what is known of it, from the dump's log and from the
+// serial console.
+func TestKinds(t *testing.T) {
+	files, _ := filepath.Glob(filepath.Join(kindsDir, "*.json"))
+	if len(files) != 24 {
+		t.Fatalf("%d kinds, want 24", len(files))
+	}
+	for _, f := range files {
+		var want truth
+		if err := json.Unmarshal(read(t, f), &want); err != nil {
+			t.Fatal(f, err)
+		}
+		for _, source := range []string{".dmesg.txt", ".console.txt"} {
+			t.Run(want.Case+source, func(t *testing.T) {
+				checkKind(t, strings.TrimSuffix(f, ".json")+source, want)
+			})
+		}
+	}
+}
+
+func checkKind(t *testing.T, file string, want truth) {
+	r, log, err := Text(read(t, file))
+	if why, ok := silent[filepath.Base(file)]; ok {
+		if !errors.Is(err, oops.ErrNoReport) || r.Verdict.Kind != oops.Unknown {
+			t.Errorf("kind %q, %v; want nothing found: %s", r.Verdict.Kind, err, why)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := r.Verdict
+	if v.Kind != want.Kind || v.Title != want.Title {
+		t.Errorf("kind %q, title %q", v.Kind, v.Title)
+	}
+	function, module := "", ""
+	if v.Culprit != nil {
+		function, module = v.Culprit.Function, v.Culprit.Module
+	}
+	if function != text(want.Culprit) || module != text(want.Module) {
+		t.Errorf("culprit %q [%s], want %q [%s]", function, module, text(want.Culprit), text(want.Module))
+	}
+	if v.CPU == nil || *v.CPU != *want.CPU {
+		t.Errorf("CPU %v, want %d", v.CPU, *want.CPU)
+	}
+	if v.Task == nil || v.Task.Comm != want.Comm || *v.Task.PID != *want.PID {
+		t.Errorf("task %+v, want %s %d", v.Task, want.Comm, *want.PID)
+	}
+	if c, ok := contexts[want.Context]; ok && v.Context != c || !ok && string(v.Context) != want.Context {
+		t.Errorf("context %q, want %q", v.Context, want.Context)
+	}
+	if log.Oopses[0].Panic != text(want.Panic) {
+		t.Errorf("panic %q, want %q", log.Oopses[0].Panic, text(want.Panic))
+	}
+	t.Logf("%s (%s)\n\t%s\n\t%s", v.Headline, v.Confidence, v.Detail, r.Signature)
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func read(t testing.TB, file string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
