@@ -1,0 +1,137 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// command is one row of the table from which dispatch, help, completion and the manual
+// page come.
+type command struct {
+	name    string
+	group   string // heading under which help lists it
+	args    string // what stands behind the flags: "DUMP [NAME|ADDRESS…]"
+	short   string // one line
+	long    string // what else there is to know; may be empty
+	example string // one command line that works
+	hidden  bool
+
+	// setup declares the command's flags and gives what runs when they are parsed. It
+	// is called anew for each run, so no flag outlives its command line.
+	setup func(fs *pflag.FlagSet) func(env *environment, args []string) error
+}
+
+// Groups in the order in which help lists them.
+var groups = []string{"What happened", "The dump", "The kernel inside", "kautopsy itself"}
+
+// commands is the table.
+func commands() []command {
+	return []command{
+		triageCommand(), oopsCommand(), logCommand(),
+		infoCommand(), verifyCommand(),
+		sysCommand(), symCommand(), rdCommand(), vtopCommand(),
+		completionCommand(), manCommand(), versionCommand(), helpCommand(),
+	}
+}
+
+// find looks a command up by name.
+func find(name string) *command {
+	all := commands()
+	i := slices.IndexFunc(all, func(c command) bool { return c.name == name })
+	if i < 0 {
+		return nil
+	}
+	return &all[i]
+}
+
+func (c *command) usage() string {
+	return strings.TrimRight(fmt.Sprintf("kautopsy %s [flags] %s", c.name, c.args), " ")
+}
+
+// flagSet makes the command's flags, -h among them.
+func (c *command) flagSet() (fs *pflag.FlagSet, run func(*environment, []string) error) {
+	fs = pflag.NewFlagSet(c.name, pflag.ContinueOnError)
+	fs.SortFlags = false
+	fs.Usage = func() {}
+	run = c.setup(fs)
+	if fs.Lookup("help") == nil {
+		fs.BoolP("help", "h", false, "show this help")
+	}
+	return fs, run
+}
+
+// dispatch finds the command of a command line and runs it.
+func dispatch(env *environment, args []string) error {
+	if len(args) == 0 {
+		return &usageError{msg: "which command?"}
+	}
+	switch args[0] {
+	case "-h", "--help":
+		args = []string{"help"}
+	case "-V", "--version":
+		args = []string{"version"}
+	}
+	c := find(args[0])
+	if c == nil {
+		return unknownCommand(args[0])
+	}
+	fs, run := c.flagSet()
+	if err := fs.Parse(expandWidths(args[1:])); err != nil {
+		if errors.Is(err, pflag.ErrHelp) {
+			return printHelp(env, c)
+		}
+		return &usageError{msg: fmt.Sprintf("%s: %v", c.name, err), name: c.name}
+	}
+	if help, _ := fs.GetBool("help"); help {
+		return printHelp(env, c)
+	}
+	err := run(env, fs.Args())
+	var usage *usageError
+	if errors.As(err, &usage) && usage.name == "" {
+		return &usageError{msg: c.name + ": " + usage.msg, name: c.name}
+	}
+	return err
+}
+
+// unknownCommand says what was probably meant: the dump without a command, or a name with
+// a slip of the finger.
+func unknownCommand(word string) error {
+	if strings.ContainsAny(word, "/.") || strings.HasPrefix(word, "vmcore") || strings.HasPrefix(word, "dump") {
+		return &usageError{msg: fmt.Sprintf("%q is no command; did you mean: kautopsy triage %s", word, word)}
+	}
+	best, near := "", 3
+	for _, c := range commands() {
+		if d := distance(word, c.name); d < near {
+			best, near = c.name, d
+		}
+	}
+	if best != "" {
+		return &usageError{msg: fmt.Sprintf("no command %q; did you mean %q?", word, best)}
+	}
+	return &usageError{msg: fmt.Sprintf("no command %q", word)}
+}
+
+// distance is how many letters have to be put in, taken out or changed to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/pflag"
+
+	"github.com/kautopsy/kautopsy/triage"
+)
+
+// reportFlags say in which form a report is printed.
+type reportFlags struct{ json, markdown bool }
+
+func addReportFlags(fs *pflag.FlagSet) *reportFlags {
+	f := &reportFlags{}
+	fs.BoolVar(&f.json, "json", false, "JSON")
+	fs.BoolVar(&f.markdown, "markdown", false, "Markdown, for a ticket")
+	return f
+}
+
+func triageCommand() command {
+	return command{
+		name: "triage", group: "What happened", args: "DUMP",
+		short: "say what happened: the verdict, its evidence, the machine",
+		long: `Answers from the dump alone. The first line is the verdict, with how sure it is:
+sure, likely or guess. The signature stays the same when the same crash happens
+on another machine or build.`,
+		example: "kautopsy triage /var/crash/vmcore",
+		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
+			df, form := addDumpFlags(fs), addReportFlags(fs)
+			return func(env *environment, args []string) error {
+				k, rest, done, err := df.openKernel(env, args)
+				if err != nil {
+					return err
+				}
+				defer done()
+				if err := noMore(rest); err != nil {
+					return err
+				}
+				rep, err := triage.Run(env.ctx, k)
+				if err != nil {
+					return err
+				}
+				for _, m := range rep.Missing {
+					env.met(m.Err)
+				}
+				if k.Dump().Header.Incomplete {
+					env.partial = true
+				}
+				if form.json {
+					return printJSON(env.out, rep)
+				}
+				s := newScreen(env, rep)
+				s.dumpLine, s.file = dumpLine(k), args[0]
+				if form.markdown {
+					return s.markdown(env.out)
+				}
+				s.print(env.out)
+				return nil
+			}
+		},
+	}
+}
+
+func oopsCommand() command {
+	return command{
+		name: "oops", group: "What happened", args: "FILE|-",
+		short: "the same verdict from kernel text: vmcore-dmesg.txt, a console capture",
+		long: `Reads any text with kernel messages in it; - is standard input. A text in which
+no report is found is no answer (exit 1).`,
+		example: "kautopsy oops /var/crash/vmcore-dmesg.txt",
+		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
+			form := addReportFlags(fs)
+			return func(env *environment, args []string) error {
+				if len(args) == 0 {
+					return usagef("which text? (- is standard input)")
+				}
+				if err := noMore(args[1:]); err != nil {
+					return err
+				}
+				return runOops(env, args[0], form)
+			}
+		},
+	}
+}
+
+// runOops judges a text and prints the verdict as triage does.
+func runOops(env *environment, name string, form *reportFlags) error {
+	text, err := readText(env, name)
+	if err != nil {
+		return err
+	}
+	rep, log, err := triage.Text(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if form.json {
+		return printJSON(env.out, struct {
+			*triage.Report
+			Oopses any `json:"oopses"`
+		}{rep, log.Oopses})
+	}
+	s := newScreen(env, rep)
+	s.file, s.text = name, true
+	if form.markdown {
+		return s.markdown(env.out)
+	}
+	s.print(env.out)
+	return nil
+}
