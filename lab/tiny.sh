@@ -1,0 +1,23 @@
+#!/bin/bash
+# tiny.sh DEST SCRATCH - build the tiny kernel of tiny/tiny.config from Debian's
+# source package: DEST/{vmlinuz,crashkit.ko,vmlinux}, the last two with debug
+# information.  About five minutes of CPU time.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+dest=$(mkdir -p "$1" && cd "$1" && pwd)
+rm -rf "$2"
+scratch=$(mkdir -p "$2" && cd "$2" && pwd)
+jobs=$(nproc)
+"$here/suite.sh" trixie only "$scratch/package" linux-source-6.12
+mkdir "$scratch/linux"
+tar -xf "$scratch"/package/usr/src/linux-source-*.tar.xz -C "$scratch/linux" --strip-components=1
+rm -rf "$scratch/package"
+cd "$scratch/linux"
+make -s KCONFIG_ALLCONFIG="$here/tiny/tiny.config" allnoconfig
+make -s -j "$jobs" vmlinux bzImage modules
+cp -r "$here/crashkit" "$scratch/crashkit"
+make -s -C "$scratch/crashkit" KDIR="$scratch/linux"
+cp arch/x86/boot/bzImage "$dest/vmlinuz"
+cp "$scratch/crashkit/crashkit.ko" "$dest/crashkit.ko"
+cp vmlinux "$dest/vmlinux.part.$$"
+mv "$dest/vmlinux.part.$$" "$dest/vmlinux"
