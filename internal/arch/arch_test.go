@@ -121,6 +121,19 @@ func TestLoongarchWindows(t *testing.T) {
 	}
 }
 
+// TestPPC64StextBehindMemory: a damaged symbol must not turn the image's range round.
+func TestPPC64StextBehindMemory(t *testing.T) {
+	h := hintsOf(65536, nil, map[string]uint64{"_stext": ppcLinear + 1<<40, "swapper_pg_dir": ppcPGD})
+	h.MaxPhys = 1 << 30
+	s, err := ppc64().Space(h, newFakeMem())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if start, end := s.ImageRange(); start > end {
+		t.Errorf("image %#x-%#x", start, end)
+	}
+}
+
 // FuzzSpace gives page tables and hints that point anywhere. Whatever they say, making a
 // Space and using it ends, and each failure has its reason.
 func FuzzSpace(f *testing.F) {
@@ -128,6 +141,8 @@ func FuzzSpace(f *testing.F) {
 	f.Add([]byte{0x03, 0x10, 0, 0, 0, 0, 0, 0}, uint64(0x1000), uint64(0xffffffff81000000), uint8(1))
 	f.Add([]byte{0x01, 0x04, 0, 0, 0, 0, 0, 0x80}, ^uint64(0), uint64(0xffffffff80000000), uint8(2))
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 0x10, 0x0f}, uint64(1<<63), uint64(0x100000), uint8(3))
+	// A _stext that is mapped, but not where the image lies.
+	f.Add([]byte("1007\x00\x000\xc30"), uint64(55), uint64(90), uint8(0))
 	f.Fuzz(func(t *testing.T, pattern []byte, number, symbol uint64, pick uint8) {
 		all := table()
 		m := all[int(pick)%len(all)]

@@ -122,7 +122,7 @@ func spacePPC64(h Hints, mem phys.Reader) (Space, error) {
 	if !ok || anchor < ppcLinear || anchor >= ppcLinearEnd {
 		anchor = ppcLinear
 	}
-	start := anchor &^ 0xffff
+	start := min(anchor&^0xffff, end) // a damaged _stext may lie behind memory
 	s := &space{
 		direct: window{ppcLinear, end, ppcLinear},
 		image:  window{start, min(start+ppcImageMax, end), ppcLinear},

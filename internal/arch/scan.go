@@ -44,8 +44,11 @@ func (s *scanner) next(va, end uint64) (uint64, entry, error) {
 // extent narrows w to the kernel image round anchor: the pages that lie at w's distance
 // from their physical address, with holes of at most gap bytes between them. Kernels
 // unmap their init sections, and a hole may be given to others. ok is false, and w as it
-// was, when the tables do not tell.
+// was, when the tables do not tell or the anchor is not in w: VMCOREINFO may be damaged.
 func (t tables) extent(w window, anchor, gap uint64) (narrow window, ok bool) {
+	if anchor < w.start || anchor >= w.end {
+		return w, false
+	}
 	s := t.scanner()
 	first, e, err := s.next(anchor, saturate(anchor, 1))
 	if err != nil || uint64(e.addr) != first-w.delta {
