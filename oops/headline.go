@@ -183,11 +183,17 @@ var headlines = []headline{
 	{"BUG: ", "", Bug, classReport},
 }
 
-// infixes are wordings that begin with something else: a command's name, a function, a CPU.
-var infixes = []headline{
-	{"", " invoked oom-killer: ", OutOfMemory, classReport},
-	{"", "detected hard LOCKUP on cpu", HardLockup, classReport},
-	{"", "detected buffer overflow", Fortify, classNote},
+// infixes are wordings that begin with something else: a command's name, a function, a CPU. Each is searched
+// by its first word alone, since that costs a pass over every line.
+var infixes = []struct {
+	search    []byte
+	headlines []headline
+}{
+	{[]byte(" invoked "), []headline{{" invoked oom-killer: ", "", OutOfMemory, classReport}}},
+	{[]byte("detected "), []headline{
+		{"detected hard LOCKUP on cpu", "", HardLockup, classReport},
+		{"detected buffer overflow", "", Fortify, classNote},
+	}},
 }
 
 // headlineIndex is headlines by first byte.
@@ -203,7 +209,7 @@ func indexHeadlines() (index [256][]headline) {
 // match finds the headline that msg is. It decides for nearly every line of a log that it is none, so it looks
 // at the first byte before anything else.
 func match(msg []byte) (headline, bool) {
-	msg = bytes.TrimLeft(msg, " \t")
+	msg = msg[blanks(msg):]
 	if h, ok := matchPrefix(msg); ok {
 		return h, true
 	}
@@ -220,9 +226,15 @@ func matchAll(msg []byte) (headline, bool) {
 	if h, ok := match(msg); ok {
 		return h, ok
 	}
-	for _, h := range infixes {
-		if bytes.Contains(msg, []byte(h.has)) {
-			return h, true
+	for _, in := range infixes {
+		at := bytes.Index(msg, in.search)
+		if at < 0 {
+			continue
+		}
+		for _, h := range in.headlines {
+			if bytes.HasPrefix(msg[at:], []byte(h.prefix)) {
+				return h, true
+			}
 		}
 	}
 	return headline{}, false

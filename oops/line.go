@@ -216,8 +216,8 @@ var kernelMark = []byte(" kernel: ")
 
 // cutHost removes the "host kernel: " that journalctl -o short-monotonic puts behind the stamp.
 func cutHost(b []byte) []byte {
-	i := bytes.Index(b[:min(len(b), maxPrefix)], kernelMark)
-	if i > 0 && bytes.IndexByte(b[:i], ' ') < 0 && bytes.IndexByte(b[:i], ':') < 0 {
+	i := bytes.IndexByte(b[:min(len(b), maxPrefix)], ' ')
+	if i > 0 && bytes.HasPrefix(b[i:], kernelMark) && b[i-1] != ':' {
 		return b[i+len(kernelMark):]
 	}
 	return b

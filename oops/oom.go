@@ -46,8 +46,10 @@ func (o *Oops) oom() *OOM {
 
 // taskTable takes the heading of the table: the columns differ between versions, their names do not.
 func (t *thread) taskTable(s string, _ *line) {
-	t.trace = nil
-	t.table = strings.Fields(s)
+	t.trace, t.table = nil, nil
+	if columns := strings.Fields(s); len(columns) > 0 {
+		t.table = columns
+	}
 }
 
 // oomRow reads "[    189]     0   189      565        0    28672       12             0 busybox".

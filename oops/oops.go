@@ -1,6 +1,7 @@
 package oops
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -203,6 +204,19 @@ func (f Frame) String() string {
 		s += " [" + f.Module + "]"
 	}
 	return s
+}
+
+// MarshalJSON implements [json.Marshaler]. A bare address has no offset.
+func (f Frame) MarshalJSON() ([]byte, error) {
+	type plain Frame
+	out := struct {
+		plain
+		Offset *uint64 `json:"offset,omitempty"`
+	}{plain: plain(f)}
+	if f.Symbol != "" {
+		out.Offset = &f.Offset
+	}
+	return json.Marshal(out)
 }
 
 // Fatal reports whether the report is of a kind that ends the task or the machine.

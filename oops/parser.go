@@ -9,6 +9,8 @@ import (
 
 const (
 	maxReports  = 2048             // of one text; beyond it those in the middle are left out
+	maxBoots    = 4096             // likewise; the last one then takes the rest
+	maxRequests = 4096             // SysRq outputs; further ones are left out
 	maxThreads  = 64               // callers whose reports are open at the same time
 	maxFrames   = 4096             // of one trace
 	maxForeign  = 40               // lines of others in the midst of a report, before it counts as ended
@@ -27,6 +29,7 @@ type parser struct {
 	lastTime time.Duration
 	timed    bool
 	latest   *Oops   // the report opened last
+	ring     []*Oops // the latest reports, once there are many
 	crash    session // a crash(8) session, as far as it was seen
 }
 
@@ -37,6 +40,7 @@ func newParser() *parser {
 // read splits text into lines and takes each.
 func (p *parser) read(text []byte) {
 	var s splitter
+	var l line
 	for len(text) > 0 {
 		raw := text
 		if i := bytes.IndexByte(text, '\n'); i >= 0 {
@@ -45,7 +49,7 @@ func (p *parser) read(text []byte) {
 			text = nil
 		}
 		p.log.Lines++
-		l := s.split(raw, p.log.Lines)
+		l = s.split(raw, p.log.Lines)
 		p.line(&l)
 	}
 }
@@ -79,7 +83,7 @@ func (p *parser) boot(l *line) {
 	b := &p.log.Boots[len(p.log.Boots)-1]
 	back := l.timed && p.timed && l.time+maxBackstep < p.lastTime
 	banner := bytes.HasPrefix(l.msg, []byte("Linux version "))
-	if back || banner && b.Banner != "" {
+	if (back || banner && b.Banner != "") && len(p.log.Boots) < maxBoots {
 		p.closeAll()
 		p.latest = nil
 		p.log.Boots = append(p.log.Boots, Boot{FirstLine: l.number})
@@ -92,10 +96,18 @@ func (p *parser) boot(l *line) {
 	case banner:
 		b.Banner = string(l.msg)
 		b.Release, _ = word(strings.TrimPrefix(b.Banner, "Linux version "))
-	case b.CommandLine == "" && bytes.Contains(l.msg, []byte("ommand line: ")):
-		_, after, _ := bytes.Cut(l.msg, []byte("ommand line: "))
-		b.CommandLine = string(after)
-		b.Capture = bytes.Contains(after, []byte("elfcorehdr="))
+	case b.CommandLine == "":
+		b.commandLine(l.msg)
+	}
+}
+
+// commandLine reads "Command line: ..." and, where that is lost or not printed, "Kernel command line: ...".
+func (b *Boot) commandLine(msg []byte) {
+	for _, begin := range []string{"Command line: ", "Kernel command line: "} {
+		if after, ok := bytes.CutPrefix(msg, []byte(begin)); ok {
+			b.CommandLine = string(after)
+			b.Capture = bytes.Contains(after, []byte("elfcorehdr="))
+		}
 	}
 }
 
@@ -125,14 +137,27 @@ func (p *parser) closeAll() {
 	p.threads = p.threads[:0]
 }
 
-// add keeps a report. Of too many the first half and the latest stay.
+// add keeps a report. Of too many the first half and the latest stay: the latest in a ring.
 func (p *parser) add(o *Oops) {
-	if len(p.log.Oopses) == maxReports {
-		p.log.Oopses = slices.Delete(p.log.Oopses, maxReports/2, maxReports/2+1)
+	p.latest = o
+	switch {
+	case len(p.log.Oopses) < maxReports/2:
+		p.log.Oopses = append(p.log.Oopses, o)
+	case len(p.ring) < maxReports/2:
+		p.ring = append(p.ring, o)
+	default:
+		p.ring[p.log.Omitted%len(p.ring)] = o
 		p.log.Omitted++
 	}
-	p.log.Oopses = append(p.log.Oopses, o)
-	p.latest = o
+}
+
+// reports are all that were kept, in the order of the text.
+func (p *parser) reports() []*Oops {
+	if len(p.ring) == 0 {
+		return p.log.Oopses
+	}
+	oldest := p.log.Omitted % len(p.ring)
+	return slices.Concat(p.log.Oopses, p.ring[oldest:], p.ring[:oldest])
 }
 
 // intern returns s as a string of its own, so that a report does not keep the line alive.
@@ -148,9 +173,10 @@ func (p *parser) intern(s string) string {
 // finish settles what could be settled only with all lines read.
 func (p *parser) finish() *Log {
 	p.closeAll()
-	for _, o := range p.log.Oopses {
+	kept := p.reports()
+	for _, o := range kept {
 		o.refine()
 	}
-	p.log.Oopses = order(joinPanics(p.log.Oopses), p.log.Boots)
+	p.log.Oopses = order(joinPanics(kept), p.log.Boots)
 	return &p.log
 }

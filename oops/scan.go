@@ -28,9 +28,7 @@ func blanks[T text](s T) int { return run(s, func(c byte) bool { return c == ' '
 
 // cutHex reads the hexadecimal number, with or without 0x, that s begins with.
 func cutHex(s string) (v uint64, rest string, ok bool) {
-	if strings.HasPrefix(s, "0x") {
-		s = s[2:]
-	}
+	s = strings.TrimPrefix(s, "0x")
 	n := run(s, isHex)
 	if n == 0 || n > 16 {
 		return 0, s, false

@@ -104,6 +104,14 @@ func (t *thread) pc(s string, _ *line) {
 	}
 }
 
+// eip reads i386's "EIP: 0060:[<c1234567>] EFLAGS: 00010246 CPU: 0".
+func (t *thread) eip(s string, l *line) {
+	t.pc(s, l)
+	if n := intAfter(s, "CPU: "); n != nil && t.state.CPU == nil {
+		t.state.CPU = n
+	}
+}
+
 // epc reads riscv64's "epc : fn+0x10/0x20" and "epc : ffffffff80002e4e ra : ...".
 func (t *thread) epc(s string, l *line) {
 	if strings.Contains(s, "+0x") {

@@ -147,7 +147,9 @@ func (t *thread) openRequest(l *line) {
 	t.close()
 	_, name, _ := cutLast(strings.TrimSpace(string(l.msg)), ": ")
 	t.request = &Request{Name: name, FirstLine: l.number, Boot: len(t.p.log.Boots) - 1}
-	t.p.log.Requests = append(t.p.log.Requests, t.request)
+	if len(t.p.log.Requests) < maxRequests {
+		t.p.log.Requests = append(t.p.log.Requests, t.request)
+	}
 	t.touch(l)
 }
 

@@ -55,11 +55,20 @@ func findCulprit(o *oops.Oops) (*Culprit, Confidence) {
 		return c.culprit("first frame that is not plumbing, from an unreliable trace"), Guess
 	}
 	for _, c := range cs {
-		if c.Symbol != "" && c.role > roleIdle && c.role != roleIRQ && c.role != roleEntry && !c.Unsure {
+		if c.blamable() {
 			return c.culprit("everything in its trace is plumbing"), Likely
 		}
 	}
 	return nil, Likely
+}
+
+// blamable reports whether plumbing may be blamed when nothing else can: where the processor stood, or a
+// function that works for its caller.
+func (c *candidate) blamable() bool {
+	if c.Symbol == "" || c.Unsure || c.role == roleReporting || c.role == roleIdle {
+		return false
+	}
+	return c.pc || c.role != roleIRQ && c.role != roleEntry
 }
 
 // pick takes the first candidate that is not plumbing; unsure ones only when asked to.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -111,4 +112,44 @@ func read(t testing.TB, file string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// TestKindsElsewhere judges the same crashes as other kernels would have printed them: the verdict must not
+// hang on the wordings of one release.
+func TestKindsElsewhere(t *testing.T) {
+	die := regexp.MustCompile(`(?m)^(\[ *[0-9.]+\] )((?:Oops|general protection|invalid opcode|divide error|stack guard page).*\[#1\].*)$`)
+	taskMarks := regexp.MustCompile(`(?m)^\[ *[0-9.]+\]  </?TASK>\n`)
+	warn := regexp.MustCompile(`WARNING: CPU: (\d+) PID: (\d+) at (\S+) (\S+ \[\w+\])`)
+	for name, rewrite := range map[string]func(string) string{
+		"5.10": func(s string) string { return taskMarks.ReplaceAllString(s, "") },
+		"6.12": func(s string) string {
+			s = strings.ReplaceAll(s, " PID: ", " UID: 0 PID: ")
+			return die.ReplaceAllString(s, "${1}Oops: $2")
+		},
+		"7.2": func(s string) string {
+			s = warn.ReplaceAllString(s, "WARNING: $3 at $4, CPU#$1: collect/$2")
+			s = strings.ReplaceAll(s, " PREEMPT SMP", " SMP")
+			return strings.ReplaceAll(s, "\n[", "\n<4>[")
+		},
+		"without stamps": func(s string) string {
+			return regexp.MustCompile(`(?m)^\[ *[0-9.]+\] `).ReplaceAllString(s, "")
+		},
+	} {
+		files, _ := filepath.Glob(kindsDir + "/*.dmesg.txt")
+		for _, f := range files {
+			before, _, err := Text(read(t, f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			after, _, err := Text([]byte(rewrite(string(read(t, f)))))
+			if err != nil {
+				t.Errorf("%s as %s: %v", f, name, err)
+				continue
+			}
+			a, b := before.Verdict, after.Verdict
+			if a.Headline != b.Headline || a.Kind != b.Kind || before.Signature != after.Signature {
+				t.Errorf("%s as %s: %s, want %s", filepath.Base(f), name, b.Headline, a.Headline)
+			}
+		}
+	}
 }

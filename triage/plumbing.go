@@ -40,7 +40,7 @@ var plumbing = map[role]string{
 		nmi_cpu_backtrace nmi_trigger_cpumask_backtrace arch_trigger_cpumask_backtrace nmi_cpu_backtrace_handler
 		nmi_handle do_nmi default_do_nmi end_repeat_nmi nmi exc_nmi asm_exc_nmi unknown_nmi_error nmi_restore
 		rcu_dump_cpu_stacks rcu_check_callbacks print_cpu_stall print_other_cpu_stall check_cpu_stall
-		rcu_sched_clock_irq panic_on_rcu_stall rcu_pending rcu_dump_task panic_on_rcu_stall
+		rcu_sched_clock_irq panic_on_rcu_stall rcu_pending rcu_dump_task
 		watchdog_timer_fn watchdog_overflow_callback watchdog_hardlockup_check watchdog_buddy_check_hardlockup
 		softlockup_fn perf_event_overflow __perf_event_overflow perf_event_nmi_handler intel_pmu_handle_irq
 		x86_pmu_handle_irq lockup_detector* hpwdt_pretimeout

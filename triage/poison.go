@@ -14,9 +14,6 @@ type poison struct {
 	match func(v uint64) bool
 }
 
-// Small offsets are members of a structure whose pointer had the value.
-const maxMember = 0x1000
-
 var poisons = []poison{
 	{
 		"POISON_FREE", "memory that was already freed (slab poison 0x6b, end mark 0xa5) was used as a pointer",
