@@ -3,6 +3,7 @@ package elfcore
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/kautopsy/kautopsy/internal/bin"
 	"github.com/kautopsy/kautopsy/phys"
@@ -93,6 +94,7 @@ func (f *File) readProgramHeaders(r io.ReaderAt, size int64) error {
 	if count > maxPhdrs {
 		return fmt.Errorf("elf: %d program headers, more than %d: %w", count, maxPhdrs, phys.ErrLimit)
 	}
+	f.extents = slices.Grow(f.extents, int(count))
 	return h.eachPhdr(r, size, int(count), func(p phdr, index int) {
 		switch p.typ {
 		case ptLoad:

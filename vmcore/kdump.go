@@ -144,12 +144,14 @@ func hasPart(parts []*diskdump.File, p *diskdump.File) bool {
 	})
 }
 
+var errNoPart = errors.New("not a part of a split set")
+
 func openPart(name string) (*os.File, *diskdump.File, error) {
 	f, size, err := openFile(name)
 	if err != nil {
 		return nil, nil, err
 	}
-	r, size, _, err := unflatten(f, size)
+	r, size, flat, err := unflatten(f, size)
 	if err != nil {
 		return f, nil, err
 	}
@@ -157,8 +159,11 @@ func openPart(name string) (*os.File, *diskdump.File, error) {
 	if err != nil {
 		return f, nil, err
 	}
+	if flat != nil {
+		part.Problems = append(flat.Problems(), part.Problems...)
+	}
 	if _, _, split := part.PartRange(); !split {
-		return f, nil, errors.New("not a part of a split set")
+		return f, nil, errNoPart
 	}
 	return f, part, nil
 }

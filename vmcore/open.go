@@ -144,8 +144,12 @@ func (d *Dump) openContainer(r io.ReaderAt, size int64, name string, o *Options)
 		if d.c, d.Header, err = f.open(r, size, o); err != nil {
 			return err
 		}
-		if set, ok := d.c.(*diskdump.Set); ok && (name != "" || len(o.Parts) > 0) {
+		set, split := d.c.(*diskdump.Set)
+		switch {
+		case split && (name != "" || len(o.Parts) > 0):
 			d.c, d.Header, d.files, err = openSet(name, set, o)
+		case len(o.Parts) > 0:
+			err = fmt.Errorf("other parts are named, and this is %w", errNoPart)
 		}
 		return err
 	}

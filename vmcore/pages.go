@@ -30,11 +30,13 @@ func (d *Dump) Pages(ctx context.Context) iter.Seq2[Page, error] {
 			workers.Go(s.decode)
 		}
 		go s.feed(ctx)
+		defer func() { // the loop body may panic or leave its goroutine
+			stop()
+			for range s.batches { // let the feeder see the end
+			}
+			workers.Wait()
+		}()
 		s.deliver(ctx, yield)
-		stop()
-		for range s.batches { // let the feeder see the end
-		}
-		workers.Wait()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/kautopsy/kautopsy/diskdump"
@@ -43,6 +44,9 @@ func recognise(head []byte, r io.ReaderAt, size int64, name string) error {
 			return &NotADump{name, k.what, k.do}
 		}
 	}
+	if s.beginsMagic() {
+		return s.cut()
+	}
 	if err := s.displaced(); err != nil {
 		return err
 	}
@@ -52,7 +56,7 @@ func recognise(head []byte, r io.ReaderAt, size int64, name string) error {
 		}
 	}
 	if size < shortest {
-		return &NotADump{name, fmt.Sprintf("cut short or no dump: truncated header (%d of %d bytes)", size, shortest), "copy the dump again"}
+		return s.cut()
 	}
 	return &NotADump{name, unknown, doRegions}
 }
@@ -102,6 +106,14 @@ func at(off int64, magics ...string) func(*sample) bool {
 			}
 		}
 		return false
+	}
+}
+
+// between matches a byte of a range.
+func between(off int64, lo, hi byte) func(*sample) bool {
+	return func(s *sample) bool {
+		b := s.bytes(off, 1)
+		return b != nil && lo <= b[0] && b[0] <= hi
 	}
 }
 
@@ -177,8 +189,8 @@ func kinds() []kind {
 		{at(0, "\x1f\x8b"), "a gzip file", "unpack it: gzip -dc FILE > vmcore"},
 		{at(0, "\xfd7zXZ\x00"), "an xz file", "unpack it: xz -dc FILE > vmcore"},
 		{at(0, "\x28\xb5\x2f\xfd"), "a zstd file", "unpack it: zstd -dc FILE > vmcore"},
-		{both(at(1, "\x2a\x4d\x18"), func(s *sample) bool { return s.head[0]>>4 == 5 }), "a zstd or lz4 file (skippable frame first)", "unpack it: zstd -dc FILE > vmcore"},
-		{both(at(0, "BZh"), func(s *sample) bool { return len(s.head) > 3 && s.head[3] >= '1' && s.head[3] <= '9' }), "a bzip2 file", "unpack it: bzip2 -dc FILE > vmcore"},
+		{both(at(1, "\x2a\x4d\x18"), between(0, 0x50, 0x5f)), "a zstd or lz4 file (skippable frame first)", "unpack it: zstd -dc FILE > vmcore"},
+		{both(at(0, "BZh"), between(3, '1', '9')), "a bzip2 file", "unpack it: bzip2 -dc FILE > vmcore"},
 		{at(0, "\x04\x22\x4d\x18", "\x02\x21\x4c\x18"), "an lz4 file", "unpack it: lz4 -dc FILE > vmcore"},
 		{at(0, "\x89LZO\x00\r\n\x1a\n"), "an lzop file", "unpack it: lzop -dc FILE > vmcore"},
 		{at(0, "7z\xbc\xaf\x27\x1c"), "a 7z archive", "unpack it: 7z x FILE"},
@@ -268,15 +280,15 @@ func weakKinds() []kind {
 	}
 }
 
-// zeros looks at the head and at samples over the whole file.
+// zeros looks at the head, at samples over the whole file and at its end.
 func (s *sample) zeros() bool {
 	const samples, piece = 64, 4096
 	blank := func(b []byte) bool { return len(bytes.TrimLeft(b, "\x00")) == 0 }
 	if !blank(s.head) {
 		return false
 	}
-	for i := int64(0); i < samples; i++ {
-		off := s.size / samples * i
+	for i := range int64(samples + 1) {
+		off := max(0, min(s.size/samples*i, s.size-piece))
 		if !blank(s.bytes(off, int(min(piece, s.size-off)))) {
 			return false
 		}
@@ -284,15 +296,31 @@ func (s *sample) zeros() bool {
 	return true
 }
 
-// displaced finds a dump that does not begin at offset 0: an ssh banner or a shell's
-// greeting went into the pipe before it.
-func (s *sample) displaced() error {
-	magics := []string{
+// magics are those of the dumps that are read, with what of the header never varies.
+func magics() []string {
+	return []string{
 		diskdump.SignatureFlat, diskdump.SignatureKDUMP, diskdump.SignatureDISKDUMP,
 		"EMiL\x01\x00\x00\x00", "AVML\x02\x00\x00\x00", "\x7fELF\x01", "\x7fELF\x02",
 	}
+}
+
+// beginsMagic tells a file that ends within the magic of a dump.
+func (s *sample) beginsMagic() bool {
+	return slices.ContainsFunc(magics(), func(m string) bool {
+		return int(s.size) == len(s.head) && strings.HasPrefix(m, string(s.head))
+	})
+}
+
+// cut is the refusal of a file that is shorter than a header.
+func (s *sample) cut() error {
+	return &NotADump{s.name, fmt.Sprintf("cut short or no dump: truncated header (%d of %d bytes)", s.size, shortest), "copy the dump again"}
+}
+
+// displaced finds a dump that does not begin at offset 0: an ssh banner or a shell's
+// greeting went into the pipe before it.
+func (s *sample) displaced() error {
 	first, what := -1, ""
-	for _, m := range magics {
+	for _, m := range magics() {
 		if i := bytes.Index(s.head, []byte(m)); i > 0 && (first < 0 || i < first) {
 			first, what = i, m
 		}

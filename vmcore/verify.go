@@ -32,8 +32,10 @@ type Damage struct {
 // maxDamage bounds the map; what is beyond it is counted only.
 const maxDamage = 10000
 
+const progressStep = 1024 // pages
+
 // Verify reads every page of the dump, in parallel. progress, if not nil, is called now
-// and then with the pages done and the pages to do.
+// and then, and at the end, with the pages done and the pages to do.
 func (d *Dump) Verify(ctx context.Context, progress func(done, total uint64)) (*Verification, error) {
 	start := time.Now()
 	counts, err := d.Counts()
@@ -41,14 +43,15 @@ func (d *Dump) Verify(ctx context.Context, progress func(done, total uint64)) (*
 		return nil, err
 	}
 	v := &Verification{Excluded: counts.Excluded, Hole: counts.Hole}
-	done := uint64(0)
+	done, told, total := uint64(0), uint64(0), counts.Present+counts.Lost
 	for page, err := range d.Pages(ctx) {
 		n, err := v.page(d, page, err)
 		if err != nil {
 			return v, err
 		}
-		if done += n; progress != nil && done%1024 == 0 {
-			progress(done, counts.Present+counts.Lost)
+		if done += n; progress != nil && (done-told >= progressStep || done == total) {
+			told = done
+			progress(done, total)
 		}
 	}
 	v.Elapsed = time.Since(start)
