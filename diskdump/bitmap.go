@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -105,16 +106,16 @@ func (m *bitmap) blocks() int64 {
 // scanBytes is how much of a bitmap is read at once by whole-bitmap passes.
 const scanBytes = 64 * blockBytes
 
-// scan calls f with the bitmap's blocks in order.
-func (m *bitmap) scan(f func(n int64, block []byte)) error {
-	buf := make([]byte, min(scanBytes, m.blocks()*blockBytes))
-	for n, last := int64(0), m.blocks(); n < last; {
-		part := buf[:min(scanBytes, (last-n)*blockBytes)]
+// scan calls f with blocks [n, end) in order.
+func (m *bitmap) scan(n, end int64, f func(block []byte)) error {
+	buf := make([]byte, min(scanBytes, max(0, end-n)*blockBytes))
+	for n < end {
+		part := buf[:min(scanBytes, (end-n)*blockBytes)]
 		if err := m.read(part, n*blockBytes); err != nil {
 			return err
 		}
 		for at := 0; at < len(part); at += blockBytes {
-			f(n, part[at:at+blockBytes])
+			f(part[at : at+blockBytes])
 			n++
 		}
 	}
@@ -137,47 +138,64 @@ func (m *bitmap) first() (phys.PFN, error) {
 	return phys.PFN(m.limit), nil
 }
 
-// rank finds a page's descriptor: how many bits are set before its own.
+// rank finds a page's descriptor: how many bits are set before its own. Its counts are made
+// as far as they are asked for: the low pages of a large machine cost little.
 type rank struct {
 	m      *bitmap
-	once   sync.Once
-	before []uint64 // bits set before each block; one more at the end for the total
-	err    error
+	mu     sync.Mutex
+	before atomic.Pointer[[]uint64] // bits set before each block, up to where it was read
 }
 
-func (r *rank) build() error {
-	r.once.Do(func() {
-		before := make([]uint64, 1, r.m.blocks()+1)
-		r.err = r.m.scan(func(_ int64, block []byte) {
-			before = append(before, before[len(before)-1]+count(block))
-		})
-		r.before = before
+// upTo gives the counts up to block n at least, or up to the last block.
+func (r *rank) upTo(n int64) ([]uint64, error) {
+	if have := *r.before.Load(); int64(len(have)) > n {
+		return have, nil
+	}
+	return r.extend(min(n, r.m.blocks()))
+}
+
+// extend counts up to block n.
+func (r *rank) extend(n int64) ([]uint64, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := slices.Clone(*r.before.Load()) // readers may hold the old one
+	err := r.m.scan(int64(len(before))-1, n, func(block []byte) {
+		before = append(before, before[len(before)-1]+count(block))
 	})
-	return r.err
+	r.before.Store(&before)
+	return before, err
+}
+
+// begin makes the rank of a bitmap; nothing is counted yet.
+func (r *rank) begin(m *bitmap) {
+	r.m = m
+	r.before.Store(&[]uint64{0})
 }
 
 // total is the number of bits set.
 func (r *rank) total() (uint64, error) {
-	if err := r.build(); err != nil {
-		return 0, err
-	}
-	return r.before[len(r.before)-1], nil
+	before, err := r.upTo(r.m.blocks())
+	return before[len(before)-1], err
 }
 
 // of counts the bits set below page p.
 func (r *rank) of(p phys.PFN) (uint64, error) {
-	if err := r.build(); err != nil {
+	n := int64(p / blockBits)
+	if n >= r.m.blocks() {
+		return r.total()
+	}
+	before, err := r.upTo(n)
+	if err != nil {
 		return 0, err
 	}
-	n := int64(p / blockBits)
-	if n >= int64(len(r.before))-1 {
-		return r.before[len(r.before)-1], nil
+	if p%blockBits == 0 { // page 0, as for each page of a dump that is no part, needs no block
+		return before[n], nil
 	}
 	k, err := r.m.block(n)
 	if err != nil {
 		return 0, err
 	}
-	return r.before[n] + countBelow(k.b[:], uint64(p%blockBits)), nil
+	return before[n] + countBelow(k.b[:], uint64(p%blockBits)), nil
 }
 
 // count is the number of bits set in b, whose length is a multiple of 8.

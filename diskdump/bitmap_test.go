@@ -42,6 +42,7 @@ func scattered() *dumptest.Image {
 func TestRank(t *testing.T) {
 	m := scattered()
 	o := dumptest.DefaultKDUMP()
+	o.Codec = dumptest.Snappy
 	for _, start := range []phys.PFN{0, 1, 63, 64, 65, 32767, 32768, 600000} {
 		o.Split, o.Start, o.End = start != 0, start, m.Max()
 		file, err := m.KDUMP(o)

@@ -246,3 +246,25 @@ func TestIncomplete(t *testing.T) {
 		t.Errorf("codec %q", f.Codec())
 	}
 }
+
+// TestComplete: the last descriptors tell whether the file's end is there.
+func TestComplete(t *testing.T) {
+	for _, words := range []string{"", "codec raw", "codec mixed order be", "flat", "split 3", "version 1"} {
+		files, err := parse(t, spread+"\n"+words).Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := files[len(files)-1]
+		if err := openBytes(t, last).Complete(); err != nil {
+			t.Errorf("%q: %v", words, err)
+		}
+		for _, less := range []int{100, 1500, len(last) - 5*4096 - 30} {
+			if err := openBytes(t, last[:len(last)-less]).Complete(); !errors.Is(err, phys.ErrLost) {
+				t.Errorf("%q, %d bytes less: %v", words, less, err)
+			}
+		}
+	}
+	if err := openBytes(t, fileOf(t, spread+"\npage 199 lost")).Complete(); !errors.Is(err, phys.ErrLost) {
+		t.Errorf("last descriptor not written: %v", err)
+	}
+}

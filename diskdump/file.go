@@ -40,7 +40,7 @@ type File struct {
 	dumped bitmap
 	rank   rank
 
-	zero     zeroPage
+	zero     atomic.Int64 // file offset of the zero pages' shared block, -1 until one was read
 	descs    [cachedBlocks]atomic.Pointer[descBlock]
 	decoders sync.Pool
 }
@@ -96,7 +96,7 @@ func (f *File) place() {
 	if n := int64(f.SubHeader.structSize); f.have(b, n) < n {
 		f.ram.bytes, f.dumped.bytes = 0, 0 // without the split range nobody knows whose the descriptors are
 	}
-	f.rank.m = &f.dumped
+	f.rank.begin(&f.dumped)
 	if need := int64((f.limit + 7) / 8); f.dumped.bytes < need {
 		f.problem("the file ends inside the bitmaps: of %d pages only the first %d are known: %w",
 			f.limit, f.dumped.bytes*8, phys.ErrLost)
@@ -107,7 +107,7 @@ func (f *File) place() {
 	if f.Header.Version > lastVersion {
 		f.problem("header_version %d is newer than %d and is read as that: %w", f.Header.Version, lastVersion, phys.ErrUnsupported)
 	}
-	f.zero.at = -1
+	f.zero.Store(-1)
 	f.base = f.pageBase()
 }
 
@@ -177,6 +177,50 @@ func (f *File) readAreas() {
 
 func (f *File) problem(format string, args ...any) {
 	f.Problems = append(f.Problems, fmt.Errorf(format, args...))
+}
+
+// tailDescs is how many of the last descriptors Complete looks at: the very last ones may
+// all be of the shared zero page, which stands at the start of the data.
+const tailDescs = 1024
+
+// Complete tells by the last descriptors whether the file's end is there: nil, or an error
+// that wraps phys.ErrLost. It reads the second bitmap once, and no page.
+func (f *File) Complete() error {
+	n, err := f.partPages()
+	if err != nil || n == 0 {
+		return err
+	}
+	k := n - min(n, tailDescs)
+	raw, err := bin.ReadN(f.r, f.size, f.data+int64(k)*descSize, (n-k)*descSize, tailDescs*descSize)
+	if err != nil {
+		return fmt.Errorf("the file is cut inside its page descriptors: %w", err)
+	}
+	end := int64(0)
+	for ; len(raw) >= descSize; raw = raw[descSize:] {
+		d := f.decodeDesc(raw)
+		if d.offset == 0 && d.size == 0 {
+			return fmt.Errorf("the writer stopped before the last pages: %w", errNotWritten)
+		}
+		if d.offset > 0 && d.offset <= f.size {
+			end = max(end, d.offset+int64(d.size))
+			continue
+		}
+		end = max(end, d.offset)
+	}
+	if end > f.size {
+		return fmt.Errorf("the file is cut: it has %d bytes of at least %d: %w", f.size, end, phys.ErrLost)
+	}
+	return nil
+}
+
+// partPages is the number of pages whose data this file should hold.
+func (f *File) partPages() (uint64, error) {
+	first, err := f.rank.of(phys.PFN(min(f.first, f.limit)))
+	if err != nil {
+		return 0, err
+	}
+	end, err := f.rank.of(phys.PFN(min(f.end, f.limit)))
+	return end - min(first, end), err
 }
 
 // PageSize is the block size: the unit of page numbers, in bytes. QEMU writes 64 KiB

@@ -4,9 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
+	"slices"
 
-	"github.com/kautopsy/kautopsy/internal/bin"
 	"github.com/kautopsy/kautopsy/internal/codec"
 	"github.com/kautopsy/kautopsy/phys"
 )
@@ -35,13 +34,6 @@ type descBlock struct {
 }
 
 const descsPerBlock = 128
-
-// zeroPage is the one stored block of zeros that all zero pages share: the first thing
-// behind the descriptors, if the file has one.
-type zeroPage struct {
-	once sync.Once
-	at   int64 // its file offset, -1 for none
-}
 
 // pageDecoder is what decoding one page needs; the pool keeps one for each reader at work.
 type pageDecoder struct {
@@ -84,6 +76,7 @@ func (f *File) readBit(p phys.PFN, b []byte) (int, error) {
 	if err := f.readData(d, b); err != nil {
 		return 0, f.pageError("read", p, d.offset, err)
 	}
+	f.noteZero(d, b)
 	return len(b), nil
 }
 
@@ -178,32 +171,17 @@ func (f *File) check(d pageDesc) error {
 	return nil
 }
 
-// isZero tells whether d is the shared zero page, without reading it again.
+// isZero tells whether d is the stored block of zeros that all zero pages share, and that
+// was read before.
 func (f *File) isZero(d pageDesc) bool {
-	if d.flags != 0 || int(d.size) != f.Header.BlockSize {
-		return false
-	}
-	f.zero.once.Do(f.findZeroPage)
-	return d.offset == f.zero.at
+	return d.flags == 0 && int(d.size) == f.Header.BlockSize && d.offset == f.zero.Load()
 }
 
-// findZeroPage looks at the first stored block: writers put the shared zero page there.
-func (f *File) findZeroPage() {
-	n, err := f.rank.total()
-	if err != nil {
-		return
+// noteZero remembers where a raw page of zeros is stored: writers store one for all.
+func (f *File) noteZero(d pageDesc, page []byte) {
+	if d.flags == 0 && f.zero.Load() < 0 && !slices.ContainsFunc(page, func(c byte) bool { return c != 0 }) {
+		f.zero.Store(d.offset)
 	}
-	at := f.data + int64(n)*descSize
-	b, err := bin.ReadN(f.r, f.size, at, uint64(f.Header.BlockSize), maxBlockSize)
-	if err != nil {
-		return
-	}
-	for _, c := range b {
-		if c != 0 {
-			return
-		}
-	}
-	f.zero.at = at
 }
 
 // readData reads and decodes the page of a checked descriptor.

@@ -75,6 +75,15 @@ func (s *Set) Parts() []*File { return s.parts }
 // Problems is the damage met while opening the parts and joining them.
 func (s *Set) Problems() []error { return s.problems }
 
+// Complete tells whether the ends of all parts are there, see File.Complete.
+func (s *Set) Complete() error {
+	var errs []error
+	for _, f := range s.parts {
+		errs = append(errs, f.Complete())
+	}
+	return errors.Join(errs...)
+}
+
 // PageSize is the unit of page numbers, in bytes.
 func (s *Set) PageSize() int { return s.parts[0].PageSize() }
 

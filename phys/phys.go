@@ -14,6 +14,7 @@ package phys
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 )
 
 // Addr is a physical address of the crashed machine, in bytes.
@@ -34,11 +35,19 @@ type Span struct {
 // PageSpan is the span of n pages of the given size from p on. It saturates at
 // the end of the 64-bit address space.
 func PageSpan(p PFN, n uint64, pageSize int) Span {
-	start, end := uint64(p)*uint64(pageSize), (uint64(p)+n)*uint64(pageSize)
-	if end < start {
+	end := uint64(p) + n
+	if end < n {
 		end = ^uint64(0)
 	}
-	return Span{Addr(start), Addr(end)}
+	return Span{pageAddr(uint64(p), pageSize), pageAddr(end, pageSize)}
+}
+
+func pageAddr(p uint64, pageSize int) Addr {
+	hi, lo := bits.Mul64(p, uint64(pageSize))
+	if hi != 0 {
+		return ^Addr(0)
+	}
+	return Addr(lo)
 }
 
 // Len is the number of bytes in the span.

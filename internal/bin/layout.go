@@ -49,7 +49,7 @@ type Field[T any] struct {
 	Kind  Kind
 	Since int
 	Set   func(*T, uint64)
-	Len   int             // number of bytes of a Bytes member
+	Len   int              // number of bytes of a Bytes member
 	Text  func(*T, []byte) // for Bytes members
 }
 

@@ -27,12 +27,14 @@
 //	time        32 or 64: width of time_t in a 32-bit main header
 //	page        block size in bytes
 //	codec       raw, zlib, lzo, snappy, zstd or mixed (each in turn)
-//	arch        machine of utsname
+//	arch        machine of utsname; node and release are its nodename and release
+//	seconds     when the machine crashed; usec the microseconds
 //	notes       number of NT_PRSTATUS notes; vmcoreinfo and eraseinfo are text
 //	physbase    phys_base; relative: bit 0 of the bitmaps is its page (32-bit ARM)
 //	split       number of parts; flat: wrapped in a flattened stream, shuffle SEED its
-//	            records, noend without the end mark
-//	incomplete  the writer's mark; single: one bitmap; maxpfn: one past the last page
+//	            records, overlap writes each twice, noend without the end mark
+//	incomplete  the writer's mark; single: one bitmap; maxpfn: one past the last page;
+//	            keepzero: zero pages are stored like others
 //
 // What a dump must give back is told in the same words, by the section "expect" of a
 // recipe's file (see Load); one expectation serves every container, since a container
