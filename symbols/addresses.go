@@ -7,7 +7,7 @@ import (
 	"github.com/kautopsy/kautopsy/phys"
 )
 
-// coding is a way in which kallsyms keeps addresses (kernel.md 3.3).
+// coding is a way in which kallsyms keeps addresses (see doc.go).
 type coding struct {
 	name  string
 	based bool // needs kallsyms_relative_base
@@ -158,7 +158,7 @@ func (a *addresses) check(im Image, e *expanded) error {
 	}
 	seen, outside, same := 0, 0, 0
 	for i, v := range a.addr {
-		if e.pos[i] == e.pos[i+1] || absolute(e.text[e.pos[i]]) || a.absent(i) != nil {
+		if e.of(i) == "" || absolute(e.text[e.pos[i]]) || a.absent(i) != nil {
 			continue
 		}
 		seen++

@@ -39,6 +39,9 @@ func Kallsyms(mem Memory, im Image) (*Table, error) {
 			return t, err
 		}
 	}
+	if im.Keys.Names != 0 && absent(err) {
+		return nil, err // a scan would look for the same pages
+	}
 	nt, places, scanErr := scan(mem, im)
 	if scanErr != nil {
 		if im.Keys.Names != 0 {
@@ -151,9 +154,15 @@ func join(mem Memory, im Image, nt *nameTables, places []place) (*Table, error) 
 		return nil, err
 	}
 	if e.lost == 0 && len(a.bl.gaps) == 0 {
-		t := &Table{text: string(e.text), pos: e.pos[:nt.n], addr: a.addr}
+		t := &Table{text: e.text, pos: e.pos[:nt.n], addr: a.addr}
 		t.extend(nt.n, "")
 		return t.finish(), nil
 	}
 	return e.partial(a)
+}
+
+// absent tells whether memory is missing, as against keys that lead to nonsense.
+func absent(err error) bool {
+	r := phys.Reason(err)
+	return r == phys.ErrLost || r == phys.ErrExcluded || r == phys.ErrHole
 }

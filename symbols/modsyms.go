@@ -63,7 +63,7 @@ func ModuleSymbols(mem Memory, abi ABI, m Module) (*Table, error) {
 	if err := r.readTypes(mem); err != nil {
 		return nil, err
 	}
-	return r.table()
+	return r.table(m.exported(mem, abi))
 }
 
 func (m Module) wrong(format string, args ...any) error {
@@ -186,8 +186,9 @@ func (r *modReader) readTypes(mem Memory) error {
 	return nil
 }
 
-// table makes the table and, last check, looks whether it is about this module.
-func (r *modReader) table() (*Table, error) {
+// table makes the table and, last check, looks whether it is about this module. exported are
+// the names that are known to be in module.syms.
+func (r *modReader) table(exported map[string]bool) (*Table, error) {
 	var syms []Symbol
 	near := 0
 	for i, s := range r.syms {
@@ -215,7 +216,7 @@ func (r *modReader) table() (*Table, error) {
 	if len(syms) == 0 || 2*near < len(syms) {
 		return nil, r.m.wrong("only %d of %d are in the memory of modules", near, len(syms))
 	}
-	r.m.setCase(syms)
+	r.m.setCase(syms, exported)
 	if r.why != nil {
 		return New(syms), fmt.Errorf("%d of %d symbols lost: %w", r.lost, len(r.syms), r.why)
 	}

@@ -22,6 +22,7 @@ type Module struct {
 	// Ksymtab and KsymtabEnd are where the entries of EXPORT_SYMBOL lie (module.syms),
 	// 0 when there are none or when they were not found.
 	Ksymtab, KsymtabEnd uint64
+	form                export // of the entries, when they have no symbols themselves
 }
 
 const (
@@ -121,7 +122,7 @@ func (w *moduleWalk) findSymtab(m Module, bl *block) (Module, error) {
 			}
 			t, err := w.try(c)
 			if t != nil {
-				return c.findExports(bl, t), nil
+				return c.findExports(w.mem, bl, t), nil
 			}
 			if r := phys.Reason(err); r == phys.ErrLost || r == phys.ErrExcluded || r == phys.ErrLimit {
 				why = err

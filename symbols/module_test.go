@@ -188,6 +188,23 @@ func TestModulesHarmed(t *testing.T) {
 	}
 }
 
+// A module that exports to GPL modules only shows no capital letter: the pointer to its
+// entries is gpl_syms, with its number before it.
+func TestExportsToGPLOnly(t *testing.T) {
+	for _, f := range moduleForms() {
+		a, head, want := twoModules(f)
+		for _, base := range []uint64{a.va + 0x1000, a.va + 0x8000} {
+			a.ptr(base+0x100, 0)
+		}
+		for i := range want {
+			want[i].Type |= 0x20
+		}
+		if got, _, errs := collect(a, f.abi, head); !slices.Equal(got, want) || errs != nil {
+			t.Errorf("%s: %v, got %v", f.name, errs, got)
+		}
+	}
+}
+
 // An absence in a symbol table costs the symbols in it and nothing else.
 func TestModuleSymbolsPartial(t *testing.T) {
 	f := moduleForms()[0]

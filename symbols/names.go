@@ -82,6 +82,7 @@ func (t *nameTables) readMarkers(at uint64, width int) bool {
 	}
 	marks := t.marks[:0]
 	for ; len(p) > 0; p = p[width:] {
+		t.work++
 		v := t.bl.abi.number(p[:width])
 		if n := len(marks); n == 0 && v != 0 || n > 0 && (v < marks[n-1]+2*group || v > marks[n-1]+group*maxName) {
 			return false
@@ -89,7 +90,6 @@ func (t *nameTables) readMarkers(at uint64, width int) bool {
 		marks = append(marks, v)
 	}
 	t.marks, t.markers = marks, at
-	t.work += len(marks)
 	return marks[len(marks)-1] < at-t.names
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // The scan finds the tables in a kernel whose VMCOREINFO does not name them (before
-// 6.0), or whose note is lost, by their shape alone (kernel.md 3.4).
+// 6.0), or whose note is lost, by their shape alone (see doc.go).
 
 // digits is in every kallsyms_token_table: the tokens 0x30 to 0x39 are the single
 // characters 0 to 9, since every digit occurs in some name.
@@ -20,6 +20,8 @@ const (
 	scanBlock = 1 << 20
 	// maxHits bounds the places where the digits may be: a dozen false ones are seen.
 	maxHits = 1 << 10
+	// maxTokenTables bounds the tables before which names are looked for.
+	maxTokenTables = 8
 	// maxWork bounds the names and markers that are looked at in search of the right
 	// ones, which are the first or the second try.
 	maxWork = 32 << 20
@@ -48,24 +50,28 @@ func scan(mem Memory, im Image) (*nameTables, []place, error) {
 func scanRange(mem Memory, im Image, start, end uint64) (*nameTables, []place, error) {
 	err := fmt.Errorf("kallsyms: no token table in %#x-%#x: %w", start, end, phys.ErrUnsupported)
 	bl := &block{abi: im.ABI, b: make([]byte, scanBlock+len(digits)-1)}
-	hits := 0
-	for at := start; at < end; at += scanBlock {
-		bl.va, bl.gaps = at, bl.gaps[:0]
-		bl.b = bl.b[:min(uint64(cap(bl.b)), end-at)]
+	hits, tables := 0, 0
+	for left := end - start; left > 0; left -= min(left, scanBlock) {
+		bl.va, bl.b, bl.gaps = end-left, bl.b[:min(uint64(cap(bl.b)), left)], bl.gaps[:0]
 		bl.read(mem)
 		if phys.Reason(err) == phys.ErrUnsupported && len(bl.gaps) > 0 && phys.Damage(bl.gaps[0].err) {
 			err = fmt.Errorf("kallsyms: no token table in %#x-%#x, and %#x: %w", start, end, bl.gaps[0].from, bl.gaps[0].err)
 		}
 		for off := range occurrences(bl.b, digits) {
 			if hits++; hits > maxHits {
-				return nil, nil, fmt.Errorf("kallsyms: %d times the digits before %#x: %w", maxHits, at, phys.ErrLimit)
+				return nil, nil, fmt.Errorf("kallsyms: %d times the digits before %#x: %w", maxHits, bl.end(), phys.ErrLimit)
 			}
-			nt, places, hitErr := aroundHit(mem, im, at+uint64(off))
-			if hitErr == nil {
+			tokens, index, ok := tokensAround(mem, im.ABI, bl.va+uint64(off))
+			if !ok {
+				continue
+			}
+			nt, places, namesErr := namesBefore(mem, im, tokens, index)
+			if namesErr == nil {
 				return nt, places, nil
 			}
-			if phys.Damage(hitErr) {
-				err = hitErr
+			err = namesErr
+			if tables++; tables > maxTokenTables {
+				return nil, nil, err
 			}
 		}
 	}
@@ -85,19 +91,14 @@ func occurrences(b []byte, sep string) iter.Seq[int] {
 	}
 }
 
-// aroundHit looks whether the digits at hit belong to a token table, and then for the
-// names before it.
-func aroundHit(mem Memory, im Image, hit uint64) (*nameTables, []place, error) {
-	tokens, index, err := tokensAround(mem, im.ABI, hit)
-	if err != nil {
-		return nil, nil, err
-	}
+// namesBefore finds the names that belong to a token table.
+func namesBefore(mem Memory, im Image, tokens, index uint64) (*nameTables, []place, error) {
 	// The names of 200,000 symbols take 3 MB. The image is read further back only for more.
 	for back := uint64(4 << 20); ; back *= 8 {
 		start := up(max(im.Start, tokens-min(back, tokens)), 4)
 		t := &nameTables{tokens: tokens, index: index}
 		t.bl = readBlock(mem, im.ABI, start, int(index+indexSize-start))
-		if err = t.readTokens(); err != nil {
+		if err := t.readTokens(); err != nil {
 			return nil, nil, err
 		}
 		numSyms, ok := t.searchNames()
@@ -119,15 +120,14 @@ func (t *nameTables) whyNoNames(start uint64) error {
 
 // tokensAround finds the token table and its index from the digits: the 208 tokens from
 // "0" on lead to the index, and that says how far before them the table begins.
-func tokensAround(mem Memory, abi ABI, hit uint64) (tokens, index uint64, err error) {
-	none := fmt.Errorf("kallsyms: no token table at %#x: %w", hit, phys.ErrUnsupported)
+func tokensAround(mem Memory, abi ABI, hit uint64) (tokens, index uint64, ok bool) {
 	start := hit - min(hit, maxTokens)
 	bl := readBlock(mem, abi, start, 3*maxTokens)
 	end := hit
 	for range 256 - '0' {
 		n := bytes.IndexByte(bl.upto(end, bl.end()), 0)
 		if n < 0 {
-			return 0, 0, none
+			return 0, 0, false
 		}
 		end += uint64(n) + 1
 	}
@@ -139,10 +139,10 @@ func tokensAround(mem Memory, abi ABI, hit uint64) (tokens, index uint64, err er
 		tokens = hit - uint64(abi.order().Uint16(p[2*'0':]))
 		tok, size, err := cutTokens(bl.upto(tokens, index))
 		if err == nil && tokens+size == end && tok.fits(p, abi) {
-			return tokens, index, nil
+			return tokens, index, true
 		}
 	}
-	return 0, 0, none
+	return 0, 0, false
 }
 
 // searchNames goes back from the tokens word by word: each may be kallsyms_num_syms if

@@ -176,6 +176,7 @@ func benchTable(b *testing.B) *Table {
 
 func BenchmarkAt(b *testing.B) {
 	t := benchTable(b)
+	t.prepare()
 	b.ReportAllocs()
 	addr := t.addr[50_000]
 	for b.Loop() {
@@ -187,6 +188,7 @@ func BenchmarkAt(b *testing.B) {
 
 func BenchmarkLookup(b *testing.B) {
 	t := benchTable(b)
+	t.prepare()
 	b.ReportAllocs()
 	name := t.name(70_000)
 	for b.Loop() {

@@ -59,22 +59,24 @@ func (t *tokens) fits(index []byte, abi ABI) bool {
 	return true
 }
 
-// spell appends the text of a symbol to dst, which has room for maxName and two tokens
-// more. ok is false when it is too long for a symbol.
-func (t *tokens) spell(dst, body []byte) (text []byte, ok bool) {
-	w := len(dst)
-	end := w + maxName
-	buf := dst[:cap(dst)]
+// spell writes the text of a symbol and gives its length, 0 when body is no symbol: one
+// has a type letter, a name, and at most maxName bytes. dst has room for the longest and
+// the token that makes it too long.
+func (t *tokens) spell(dst *[3 * maxName]byte, body []byte) int {
+	w := 0
 	for _, c := range body {
 		if n := int(t.size[c]); n <= shortToken {
-			copy(buf[w:w+shortToken], t.short[c][:])
+			*(*[shortToken]byte)(dst[w:]) = t.short[c]
 			w += n
 		} else {
-			w += copy(buf[w:], t.text[c])
+			w += copy(dst[w:], t.text[c])
 		}
-		if w > end {
-			return dst, false
+		if w > maxName {
+			return 0
 		}
 	}
-	return buf[:w], true
+	if w < 2 || !typeLetter(dst[0]) {
+		return 0
+	}
+	return w
 }
