@@ -22,7 +22,7 @@ func (k *Kernel) readKallsyms() (*symbols.Table, error) {
 		return nil, fmt.Errorf("kallsyms: %w", k.spaceErr)
 	}
 	im := symbols.Image{ABI: k.abi()}
-	im.Start, im.End = k.spc.ImageRange()
+	im.Start, im.End = k.imageRange()
 	if k.info != nil {
 		key := func(name string) uint64 { a, _ := k.info.Symbol(name); return a }
 		im.Keys = symbols.Keys{
@@ -33,6 +33,17 @@ func (k *Kernel) readKallsyms() (*symbols.Table, error) {
 		}
 	}
 	return symbols.Kallsyms(k, im)
+}
+
+// imageRange is where the kernel image can be: a range that is not known better ends with
+// the dump's memory.
+func (k *Kernel) imageRange() (start, end uint64) {
+	start, end = k.spc.ImageRange()
+	if a, ok := k.spc.Image(start); ok {
+		last := phys.PageSpan(0, uint64(k.dump.MaxPFN()), k.dump.PageSize()).End
+		end = min(end, start+uint64(last-min(a, last)))
+	}
+	return start, end
 }
 
 func (k *Kernel) abi() symbols.ABI {
@@ -75,9 +86,6 @@ type Module struct {
 	Err     error
 }
 
-// errNoData: the list of modules has no name to find it by.
-var errNoData = fmt.Errorf("loaded modules: kallsyms has no data symbols (CONFIG_KALLSYMS_ALL is off), so their list cannot be found: %w", phys.ErrUnsupported)
-
 // Modules are the kernel's loaded modules with their symbols, newest first, found without
 // types: by the list "modules" and by the shape of struct module. The answer is kept. A
 // module whose symbols could not be read says so itself and in the error.
@@ -95,14 +103,11 @@ func (k *Kernel) Modules(ctx context.Context) ([]Module, error) {
 }
 
 func (k *Kernel) readModules(ctx context.Context) (mods []Module, err error) {
-	head, err := k.Symbol("modules")
-	if errors.Is(err, symbols.ErrNoSymbol) {
-		return nil, errNoData
-	}
+	head, err := k.moduleList(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("modules: %w", err)
 	}
-	for m, merr := range symbols.Modules(k, k.abi(), head.Addr) {
+	for m, merr := range symbols.Modules(k, k.abi(), head) {
 		if ctx.Err() != nil {
 			return mods, ctx.Err()
 		}

@@ -51,7 +51,7 @@ func TestCacheRace(t *testing.T) {
 func readAround(d *vmcore.Dump, all []byte, seed uint64) error {
 	r := rand.New(rand.NewPCG(seed, 1))
 	b := make([]byte, 9000)
-	for range 60 {
+	for range 20 {
 		at, n := r.IntN(len(all)), r.IntN(len(b))
 		got, err := d.ReadPhys(b[:n], phys.Addr(at))
 		want := all[at:min(at+n, len(all))]

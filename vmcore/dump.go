@@ -27,6 +27,10 @@ type Dump struct {
 	files     []io.Closer
 	givenInfo []byte
 
+	archOnce sync.Once
+	arch     arch.Arch
+	archErr  error
+
 	infoMu  sync.Mutex
 	info    *VMCoreInfo
 	infoErr error
@@ -83,6 +87,16 @@ func (d *Dump) ReadPhys(p []byte, a phys.Addr) (int, error) {
 		}
 	}
 	return done, nil
+}
+
+// Complete tells whether the dump's end is there: nil, or an error that wraps phys.ErrLost.
+// For a kdump-compressed file it reads a bitmap once, which Open does not; the others tell
+// already in Header.Incomplete.
+func (d *Dump) Complete() error {
+	if c, ok := d.c.(interface{ Complete() error }); ok {
+		return c.Complete()
+	}
+	return nil
 }
 
 // Runs yields the runs of pages of one state, ascending; pages in no run are holes.
@@ -192,6 +206,11 @@ func labelled(text []byte, origin string) (*VMCoreInfo, error) {
 
 // Arch is the machine's processor: what the container says, else what its notes look like.
 func (d *Dump) Arch() (arch.Arch, error) {
+	d.archOnce.Do(func() { d.arch, d.archErr = d.findArch() })
+	return d.arch, d.archErr
+}
+
+func (d *Dump) findArch() (arch.Arch, error) {
 	if a, err := arch.ByName(d.Header.Arch); err == nil {
 		return a, nil
 	}

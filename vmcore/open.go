@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/kautopsy/kautopsy/diskdump"
+	"github.com/kautopsy/kautopsy/phys"
 )
 
 // format is a container that is read. Its magic decides and its error is final: a damaged
@@ -105,9 +106,16 @@ func open(r io.ReaderAt, size int64, name string, o *Options) (*Dump, error) {
 	if err != nil {
 		return nil, err
 	}
+	if flat != nil && innerSize == 0 {
+		return nil, fmt.Errorf("a flattened stream that was cut before its first record: %w", phys.ErrLost)
+	}
 	d := &Dump{name: name, size: size}
 	if err := d.openContainer(inner, innerSize, name, o); err != nil {
 		d.Close()
+		var refused *NotADump
+		if errors.As(err, &refused) && refused.File == "" {
+			refused.File = name
+		}
 		return nil, err
 	}
 	if flat != nil {
