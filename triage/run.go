@@ -16,18 +16,19 @@ var ErrNoKernel = errors.New("no Linux kernel found in the dump")
 
 // Run answers from a dump: the verdict of its log, addresses and registers with symbols, and
 // what the kernel says of the machine. A layer that is missing is told in Report.Missing and
-// the others still answer; only a dump without any of them is an error, ErrNoKernel with
-// the reasons.
+// the others still answer; only a dump without any of them, VMCOREINFO included, is an
+// error, ErrNoKernel with the reasons.
 func Run(ctx context.Context, k *kernel.Kernel) (*Report, error) {
 	text, logErr := k.LogText(ctx)
 	table, symErr := k.AllSymbols(ctx)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if len(text) == 0 && table == nil {
+	if _, err := k.Info(); err != nil && len(text) == 0 && table == nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoKernel, logErr)
 	}
 	r, log, _ := Text(text)
+	r.miss("the end of the dump", k.Dump().Complete(), "what stood there is lost")
 	r.miss("the log", logErr, "what the kernel said before it died is not known")
 	r.miss("symbols", symErr, "addresses have no names")
 	n := namer{table}
@@ -51,13 +52,12 @@ func (r *Report) miss(what string, err error, cost string) {
 // withoutReport gives the verdict on a dump whose log holds no report: the machine was
 // alive, or the report is lost.
 func (r *Report) withoutReport(k *kernel.Kernel, text []byte) {
-	info, err := k.Info()
-	if err != nil {
-		return
+	crashed := false
+	if info, err := k.Info(); err == nil {
+		_, crashed = info.CrashTime()
 	}
-	_, crashed := info.CrashTime()
-	cpu, owned := k.CrashCPU()
-	if !crashed && !owned {
+	cpu, err := k.CrashCPU()
+	if !crashed && len(text) > 0 && errors.Is(err, kernel.ErrNotCrashed) {
 		r.Verdict = Verdict{
 			Kind: oops.None, Confidence: Likely,
 			Headline: "no crash: the kernel was running when the dump was taken",
@@ -65,13 +65,16 @@ func (r *Report) withoutReport(k *kernel.Kernel, text []byte) {
 		}
 		return
 	}
-	r.Verdict = Verdict{
-		Kind: oops.Unknown, Confidence: Guess, Headline: "the kernel crashed; its log has no report of it",
+	r.Verdict = Verdict{Kind: oops.Unknown, Confidence: Guess, Headline: "what happened is not known"}
+	switch {
+	case crashed && len(text) == 0:
+		r.Verdict.Headline = "the kernel crashed; its log is not in the dump"
+	case crashed || err == nil:
+		r.Verdict.Headline = "the kernel crashed; its log has no report of it"
+	case len(text) == 0:
+		r.Verdict.Headline += ": the kernel's log is not in the dump"
 	}
-	if len(text) == 0 {
-		r.Verdict.Headline = "the kernel crashed; its log cannot be read"
-	}
-	if owned {
+	if err == nil {
 		r.Verdict.CPU = &cpu
 		r.Verdict.Headline += fmt.Sprintf(", CPU %d was in the crash path", cpu)
 	}
@@ -201,7 +204,7 @@ func (r *Report) addSystem(ctx context.Context, k *kernel.Kernel) {
 		out.TaintWords = oops.TaintWords(out.Taint)
 	}
 	if r.Verdict.CPU == nil && r.Verdict.Kind != oops.None {
-		if cpu, ok := k.CrashCPU(); ok {
+		if cpu, err := k.CrashCPU(); err == nil {
 			r.Verdict.CPU = &cpu
 		}
 	}
