@@ -9,6 +9,7 @@ run=$guest/run drives=()
 rm -rf "$run"; mkdir -p "$run"
 cp --sparse=always "$guest/truth.img" "$guest/data.img" "$run/"
 cd "$run"
+: >console.txt
 for d in truth data; do
   drives+=(-drive "file=$d.img,format=raw,if=none,id=$d,cache=unsafe" -device "virtio-blk-pci,drive=$d")
 done

@@ -15,6 +15,7 @@ start_guest() {
   cp --sparse=always "$guest/truth.img" "$guest/data.img" "$run/"
   truncate -s 1100M "$run/dump.img"
   cd "$run"
+  : >console.txt
   for d in truth data dump; do drives+=(-drive "file=$d.img,format=raw,if=virtio,cache=unsafe"); done
   timeout --foreground -k 10 "${TIMEOUT:-600}" qemu-system-x86_64 -accel tcg,thread=multi -smp "${SMP:-2}" \
     -m "${MEM:-512M}" -cpu "${CPU:-qemu64}" -kernel "$guest/vmlinuz" -initrd "$guest/initrd1.gz" \

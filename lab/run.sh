@@ -23,17 +23,20 @@ export LAB_OUT LAB_CACHE
 
 say() { echo "lab: $*"; }
 fail() { echo "lab: $*" >&2; exit 1; }
+# shellcheck disable=SC2317 # the trap calls these two
 stop_child() {
   [ -n "$child" ] || return 0
   kill -TERM -- "-$child" 2>/dev/null || return 0
-  for _ in $(seq 50); do kill -0 -- "-$child" 2>/dev/null || return 0; sleep 0.1; done
+  wait "$child" 2>/dev/null || true
+  for _ in $(seq 20); do kill -0 -- "-$child" 2>/dev/null || return 0; sleep 0.1; done
   kill -KILL -- "-$child" 2>/dev/null || true
 }
+# shellcheck disable=SC2317
 clean_up() {
   trap '' INT TERM HUP
   stop_child
   rm -rf "$scratch"
-  find "$out" -name '*.part.*' -prune -exec rm -rf {} +
+  [ ! -d "$out" ] || find "$out" -name '*.part.*' -prune -exec rm -rf {} +
 }
 
 # step RESULT WHAT COMMAND... - make RESULT by COMMAND unless it is there.  The
@@ -141,24 +144,30 @@ kinds() { # "KIND KIND..." or KIND,KIND...
   done
 }
 
-exec 9>"$out/.lock"
-flock -n 9 || fail "another run works in $out"
-trap clean_up EXIT
-trap 'echo "lab: interrupted" >&2; exit 130' INT TERM HUP
-rm -rf "$scratch"
-if [ "${1:-}" = clean ]; then
-  # only what is ours, should LAB_OUT hold anything else
-  for f in "$out"/*/lab.log "$out"/kinds/*/lab.log; do [ ! -e "$f" ] || rm -rf "${f%/*}"; done
-  rm -rf "$out/kinds/crashkit.ko" "$out/.cache" "$out/.lock"
-  rmdir "$out/kinds" "$out" 2>/dev/null || true
-  exit
-fi
-[ $# -gt 0 ] || set -- 6.1
-for m in "$@"; do
-  case ${m%%:*} in arm64 | kinds | tiny) "$here/need.sh" "${m%%:*}" ;; *) "$here/need.sh" ;; esac
-done
-for m in "$@"; do
-  machine "$m"
+# read as a whole before anything runs
+main() {
+  local m f
+  exec 9>"$out/.lock"
+  flock -n 9 || fail "another run works in $out"
+  trap clean_up EXIT
+  trap 'echo "lab: interrupted" >&2; exit 130' INT TERM HUP
   rm -rf "$scratch"
-done
-[ -n "$keep_cache" ] || rm -rf "$LAB_CACHE"
+  if [ "${1:-}" = clean ]; then
+    # only what is ours, should LAB_OUT hold anything else
+    for f in "$out"/*/lab.log "$out"/kinds/*/lab.log; do [ ! -e "$f" ] || rm -rf "${f%/*}"; done
+    rm -rf "$out/kinds/crashkit.ko" "$out/.cache" "$out/.lock"
+    rmdir "$out/kinds" "$out" 2>/dev/null || true
+    exit
+  fi
+  [ $# -gt 0 ] || set -- 6.1
+  for m in "$@"; do
+    case ${m%%:*} in arm64 | kinds | tiny) "$here/need.sh" "${m%%:*}" ;; *) "$here/need.sh" ;; esac
+  done
+  for m in "$@"; do
+    machine "$m"
+    rm -rf "$scratch"
+  done
+  [ -n "$keep_cache" ] || rm -rf "$LAB_CACHE"
+  exit
+}
+main "$@"
