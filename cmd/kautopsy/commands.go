@@ -91,7 +91,7 @@ func dispatch(env *environment, args []string) error {
 	}
 	err := run(env, fs.Args())
 	var usage *usageError
-	if errors.As(err, &usage) && usage.name == "" {
+	if errors.As(err, &usage) && usage.name == "" && c.name != "help" {
 		return &usageError{msg: c.name + ": " + usage.msg, name: c.name}
 	}
 	return err
@@ -101,37 +101,45 @@ func dispatch(env *environment, args []string) error {
 // a slip of the finger.
 func unknownCommand(word string) error {
 	if strings.ContainsAny(word, "/.") || strings.HasPrefix(word, "vmcore") || strings.HasPrefix(word, "dump") {
-		return &usageError{msg: fmt.Sprintf("%q is no command; did you mean: kautopsy triage %s", word, word)}
+		return usagef("%q is no command; did you mean: kautopsy triage %s", word, shellQuote(word))
 	}
-	best, near := "", 3
+	best, near := "", 1
+	if len(word) > 4 {
+		near = 2
+	}
 	for _, c := range commands() {
-		if d := distance(word, c.name); d < near {
-			best, near = c.name, d
+		if d := distance(word, c.name); d <= near {
+			best, near = c.name, d-1
 		}
 	}
 	if best != "" {
-		return &usageError{msg: fmt.Sprintf("no command %q; did you mean %q?", word, best)}
+		return usagef("no command %q; did you mean %q?", word, best)
 	}
-	return &usageError{msg: fmt.Sprintf("no command %q", word)}
+	return usagef("no command %q", word)
 }
 
-// distance is how many letters have to be put in, taken out or changed to make b of a.
+// distance is how many letters have to be put in, taken out or changed to make b of a, two
+// neighbours that changed places counting once.
 func distance(a, b string) int {
+	var before []int // the row before last
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
+		next := make([]int, len(b)+1)
+		next[0] = i + 1
 		for j := range len(b) {
-			change := diagonal
+			change := row[j]
 			if a[i] != b[j] {
 				change++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+			next[j+1] = min(change, row[j+1]+1, next[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], before[j-1]+1)
+			}
 		}
+		before, row = row, next
 	}
 	return row[len(b)]
 }

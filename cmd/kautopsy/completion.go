@@ -57,7 +57,7 @@ func visible() (out []command) {
 func flagWords(c *command) (words []string) {
 	fs, _ := c.flagSet()
 	fs.VisitAll(func(f *pflag.Flag) {
-		words = append(words, "--"+f.Name)
+		words = append(words, flagName(f))
 		if f.Shorthand != "" {
 			words = append(words, "-"+f.Shorthand)
 		}
@@ -92,8 +92,11 @@ func zshCompletion(w io.Writer) {
 		fmt.Fprintf(w, "\t%s) _arguments", c.name)
 		fs, _ := c.flagSet()
 		fs.VisitAll(func(f *pflag.Flag) {
-			_, usage := pflag.UnquoteUsage(f)
-			fmt.Fprintf(w, " '--%s[%s]'", f.Name, quoteZsh(usage))
+			value, usage := pflag.UnquoteUsage(f)
+			if value != "" {
+				value = ":" + strings.ToLower(value) + ":_files"
+			}
+			fmt.Fprintf(w, " '%s[%s]%s'", flagName(f), quoteZsh(usage), value)
 		})
 		fmt.Fprint(w, " '*:file:_files' ;;\n")
 	}
@@ -111,14 +114,26 @@ func fishCompletion(w io.Writer) {
 		fmt.Fprintf(w, "complete -c kautopsy -n __fish_use_subcommand -f -a %s -d '%s'\n", c.name, quoteFish(c.short))
 		fs, _ := c.flagSet()
 		fs.VisitAll(func(f *pflag.Flag) {
-			_, usage := pflag.UnquoteUsage(f)
-			fmt.Fprintf(w, "complete -c kautopsy -n '__fish_seen_subcommand_from %s' -l %s", c.name, f.Name)
-			if f.Shorthand != "" {
-				fmt.Fprintf(w, " -s %s", f.Shorthand)
-			}
-			fmt.Fprintf(w, " -d '%s'\n", quoteFish(usage))
+			fmt.Fprintf(w, "complete -c kautopsy -n '__fish_seen_subcommand_from %s' %s\n", c.name, fishFlag(f))
 		})
 	}
+}
+
+// fishFlag declares one flag: -l a long one, -o one with a single dash, -r one with a value.
+func fishFlag(f *pflag.Flag) string {
+	value, usage := pflag.UnquoteUsage(f)
+	form := "-l"
+	if !strings.HasPrefix(flagName(f), "--") {
+		form = "-o"
+	}
+	s := form + " " + f.Name
+	if f.Shorthand != "" {
+		s += " -s " + f.Shorthand
+	}
+	if value != "" {
+		s += " -r"
+	}
+	return s + " -d '" + quoteFish(usage) + "'"
 }
 
 func quoteFish(s string) string { return strings.ReplaceAll(s, "'", `\'`) }

@@ -32,20 +32,28 @@ func helpCommand() command {
 	}
 }
 
-// printOverview lists the commands by group.
+// printOverview lists the commands by group, those about kautopsy itself on a line, so that
+// all of it fits a screen.
 func printOverview(w io.Writer) {
 	fmt.Fprint(w, "kautopsy says what happened to a Linux machine from its crash dump alone.\n\n"+
 		"usage: kautopsy COMMAND [flags] DUMP [ARG…]\n")
-	for _, g := range groups {
+	itself := groups[len(groups)-1]
+	for _, g := range groups[:len(groups)-1] {
 		fmt.Fprintf(w, "\n%s\n", g)
-		for _, c := range commands() {
-			if c.group == g && !c.hidden {
-				fmt.Fprintf(w, "  %-11s %s\n", c.name, c.short)
+		for _, c := range visible() {
+			if c.group == g {
+				fmt.Fprintf(w, "  %-8s %s\n", c.name, c.short)
 			}
 		}
 	}
-	fmt.Fprint(w, "\nStart with:  kautopsy triage /var/crash/…/vmcore\n"+
-		"Each command explains itself:  kautopsy COMMAND -h\n"+
+	var names []string
+	for _, c := range visible() {
+		if c.group == itself {
+			names = append(names, c.name)
+		}
+	}
+	fmt.Fprintf(w, "\nAlso: %s. Each explains itself: kautopsy COMMAND -h\n", strings.Join(names, ", "))
+	fmt.Fprint(w, "Start with: kautopsy triage /var/crash/…/vmcore\n"+
 		"Exit: 0 answered, 1 no answer, 2 wrong usage, 3 not a dump, 4 answered in part\n")
 }
 
@@ -57,7 +65,22 @@ func printHelp(env *environment, c *command) error {
 	if c.long != "" {
 		fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(c.long))
 	}
-	fmt.Fprintf(w, "\nflags:\n%s", fs.FlagUsagesWrapped(79))
+	fmt.Fprintf(w, "\nflags:\n%s", flagUsages(fs))
 	fmt.Fprintf(w, "\nexample:\n  %s\n", c.example)
 	return nil
+}
+
+// flagUsages lists a command's flags. crash's -8, -16, -32 and -64 are spelled as they are
+// typed; pflag knows them as long flags, see expandWidths.
+func flagUsages(fs *pflag.FlagSet) string {
+	return strings.NewReplacer("      --8", "  -8     ", "      --16", "  -16     ", "      --32", "  -32     ",
+		"      --64", "  -64     ").Replace(fs.FlagUsagesWrapped(79))
+}
+
+// flagName is a flag's long name as it is typed.
+func flagName(f *pflag.Flag) string {
+	if f.Name[0] >= '0' && f.Name[0] <= '9' {
+		return "-" + f.Name
+	}
+	return "--" + f.Name
 }

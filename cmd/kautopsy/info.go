@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/kautopsy/kautopsy/internal/arch"
 	"github.com/kautopsy/kautopsy/kernel"
 )
 
@@ -19,9 +20,10 @@ func infoCommand() command {
 		example: "kautopsy info /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			df := addDumpFlags(fs)
-			asJSON := fs.Bool("json", false, "JSON, with all of VMCOREINFO")
+			asJSON := fs.Bool("json", false, "print JSON, with all of VMCOREINFO")
 			all := fs.BoolP("all", "a", false, "print all of VMCOREINFO and every note")
 			return func(env *environment, args []string) error {
+				df.quiet = !*asJSON
 				k, rest, done, err := df.openKernel(env, args)
 				if err != nil {
 					return err
@@ -34,7 +36,7 @@ func infoCommand() command {
 				if *asJSON {
 					return printJSON(env.out, doc)
 				}
-				doc.print(env.out, k, *all)
+				doc.print(env, k, *all)
 				return nil
 			}
 		},
@@ -109,6 +111,10 @@ func describe(env *environment, k *kernel.Kernel) *infoDocument {
 	for _, p := range h.Problems {
 		miss("dump", p)
 	}
+	if cut := d.Complete(); len(h.Problems) == 0 && cut != nil {
+		doc.Incomplete = true
+		miss("the end of the dump", cut)
+	}
 	if h.DumpLevel >= 0 {
 		doc.DumpLevel = &h.DumpLevel
 	}
@@ -132,14 +138,14 @@ func (doc *infoDocument) addKernel(k *kernel.Kernel, miss func(string, error)) {
 	cpus, err := k.Dump().CPUs()
 	miss("registers", err)
 	doc.CPUs = len(cpus)
-	u, err := k.Utsname()
-	miss("the kernel's name", err)
+	u, uerr := k.Utsname()
 	doc.Kernel = infoKernel{Release: u.Release, Version: u.Version, Machine: u.Machine, Nodename: u.Nodename}
 	info, err := k.Info()
 	if err != nil {
-		miss("VMCOREINFO", err)
+		miss("VMCOREINFO", err) // and with it the name, unless a header has that
 		return
 	}
+	miss("the kernel's name", uerr)
 	doc.Kernel.BuildID, doc.InfoOrigin = info.BuildID(), info.Origin
 	if t, ok := info.CrashTime(); ok {
 		doc.CrashTime = rfc3339(t)
@@ -168,69 +174,111 @@ func orderName(o binary.ByteOrder) string {
 	return ""
 }
 
+// labelWidth is the column in which info's answers begin.
+const labelWidth = 13
+
+// sheet prints labelled facts, the lines no wider than the terminal.
+type sheet struct {
+	w     io.Writer
+	width int
+}
+
+func newSheet(env *environment) *sheet { return &sheet{env.out, env.columns()} }
+
+func (s *sheet) row(name, format string, args ...any) {
+	for _, line := range wrap(printable(fmt.Sprintf(format, args...)), s.width-labelWidth) {
+		fmt.Fprintf(s.w, "%-*s%s\n", labelWidth, name, line)
+		name = ""
+	}
+}
+
 // print writes the answer as text, a fact a line.
-func (doc *infoDocument) print(w io.Writer, k *kernel.Kernel, all bool) {
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-12s %s\n", name, printable(fmt.Sprintf(format, args...)))
+func (doc *infoDocument) print(env *environment, k *kernel.Kernel, all bool) {
+	s := newSheet(env)
+	s.row("file", "%s, %s", doc.File, bytesOf(uint64(doc.Size)))
+	s.row("format", "%s", doc.formatLine())
+	s.row("machine", "%s", doc.machineLine())
+	if doc.Pages != nil {
+		s.row("pages", "%s", doc.pageLine())
 	}
-	row("file", "%s, %s", doc.File, bytesOf(uint64(doc.Size)))
-	row("format", "%s", doc.formatLine())
-	row("machine", "%s", doc.machineLine())
-	if p := doc.Pages; p != nil {
-		size := uint64(doc.PageSize)
-		row("pages", "%d in the file (%s), %d excluded (%s), %d holes%s", p.Present, bytesOf(p.Present*size),
-			p.Excluded, bytesOf(p.Excluded*size), p.Hole, lostText(p.Lost))
-	}
-	doc.printKernel(row)
-	if doc.Erased != "" {
-		row("erased", "%s", strings.TrimSpace(strings.ReplaceAll(doc.Erased, "\n", "; ")))
-	}
+	doc.printKernel(s)
+	s.row("erased", "%s", strings.ReplaceAll(strings.TrimSpace(doc.Erased), "\n", "; "))
 	if space, err := k.Space(); err == nil {
-		facts := make([]string, 0, 8)
-		for _, f := range space.Describe() {
-			facts = append(facts, f.Name+" "+f.Value)
-		}
-		for i, line := range wrap(strings.Join(facts, ", "), 66) {
-			row(map[bool]string{true: "addresses"}[i == 0], "%s", line)
-		}
+		s.row("addresses", "%s", factLine(space.Describe()))
 	}
-	row("notes", "%s", doc.noteLine())
+	s.row("notes", "%s", doc.noteLine(all))
 	for _, m := range doc.Missing {
-		row("missing", "%s: %s", m.What, m.Why)
+		s.row("missing", "%s: %s", m.What, m.Why)
 	}
 	if info, err := k.Info(); err == nil && all {
-		fmt.Fprintf(w, "\nVMCOREINFO (%s)\n", info.Origin)
+		fmt.Fprintf(env.out, "\nVMCOREINFO (%s)\n", info.Origin)
 		for key, value := range info.All() {
-			fmt.Fprintf(w, "  %s\n", printable(key+"="+value))
+			fmt.Fprintf(env.out, "  %s\n", printable(key+"="+value))
 		}
 	}
 }
 
-func (doc *infoDocument) printKernel(row func(name, format string, args ...any)) {
-	k := doc.Kernel
-	if k.Release != "" {
-		row("kernel", "%s %s", k.Release, k.Machine)
+// factLine is how addresses are translated; what is off or zero is left to JSON.
+func factLine(facts []arch.Fact) string {
+	var parts []string
+	for _, f := range facts {
+		switch f.Value {
+		case "0x0", "false":
+		case "true":
+			parts = append(parts, f.Name)
+		default:
+			parts = append(parts, f.Name+" "+f.Value)
+		}
 	}
-	if k.Version != "" {
-		row("", "%s", k.Version)
-	}
-	if k.Nodename != "" {
-		row("host", "%s", k.Nodename)
-	}
-	if k.BuildID != "" {
-		row("build id", "%s", k.BuildID)
-	}
-	if doc.CrashTime != "" {
-		row("crashed", "%s", doc.CrashTime)
-	}
+	return strings.Join(parts, ", ")
 }
 
+// pageLine counts the pages; what there is none of is not told.
+func (doc *infoDocument) pageLine() string {
+	p, size := doc.Pages, uint64(doc.PageSize)
+	s := fmt.Sprintf("%d in the file (%s)", p.Present, bytesOf(p.Present*size))
+	if p.Excluded > 0 {
+		s += fmt.Sprintf(", %d excluded (%s)", p.Excluded, bytesOf(p.Excluded*size))
+	}
+	if p.Hole > 0 {
+		s += ", " + count(int(p.Hole), "hole")
+	}
+	if p.Lost > 0 {
+		s += fmt.Sprintf(", %d LOST (%s)", p.Lost, bytesOf(p.Lost*size))
+	}
+	return s
+}
+
+func (doc *infoDocument) printKernel(s *sheet) {
+	k := doc.Kernel
+	if k.Release != "" {
+		s.row("kernel", "%s %s", k.Release, k.Machine)
+	}
+	s.row("", "%s", k.Version)
+	s.row("host", "%s", k.Nodename)
+	s.row("build id", "%s", k.BuildID)
+	s.row("crashed", "%s", strings.NewReplacer("T", " ", "Z", " UTC").Replace(doc.CrashTime))
+}
+
+// formatName spells a format as its makers do.
+func formatName(format string) string {
+	if name, ok := formatNames[format]; ok {
+		return name
+	}
+	return format
+}
+
+var formatNames = map[string]string{"elf": "ELF", "lime": "LiME", "avml": "AVML", "raw": "raw memory"}
+
 func (doc *infoDocument) formatLine() string {
-	s := doc.Format
+	s := formatName(doc.Format)
 	if doc.Format == "kdump" {
 		s = fmt.Sprintf("kdump-compressed, header version %d", doc.FormatVersion)
 	}
-	if doc.Codec != "" {
+	switch {
+	case doc.Codec == "none" && doc.Format == "kdump":
+		s += ", not packed"
+	case doc.Codec != "none" && doc.Codec != "":
 		s += ", codec " + doc.Codec
 	}
 	if doc.DumpLevel != nil {
@@ -256,26 +304,29 @@ func (doc *infoDocument) machineLine() string {
 	if doc.ByteOrder != "" {
 		arch += ", " + doc.ByteOrder + "-endian"
 	}
-	return fmt.Sprintf("%s, blocks of %s, physical addresses up to %s, registers of %d CPUs", arch,
-		bytesOf(uint64(doc.PageSize)), bytesOf(doc.MaxPFN*uint64(doc.PageSize)), doc.CPUs)
+	return fmt.Sprintf("%s, blocks of %s, memory up to %s, registers of %s", arch,
+		bytesOf(uint64(doc.PageSize)), bytesOf(doc.MaxPFN*uint64(doc.PageSize)), count(doc.CPUs, "CPU"))
 }
 
-// noteLine counts the notes by name and type.
-func (doc *infoDocument) noteLine() string {
+// noteLine counts the notes by name and type; all tells them one by one, with their sizes.
+func (doc *infoDocument) noteLine(all bool) string {
 	if len(doc.Notes) == 0 {
 		return "none"
 	}
 	var order []string
-	count := make(map[string]int)
+	seen := make(map[string]int)
 	for _, n := range doc.Notes {
 		key := noteName(n)
-		if count[key]++; count[key] == 1 {
+		if all {
+			key = fmt.Sprintf("%s/%#x (%s)", n.Name, n.Type, count(n.Size, "byte"))
+		}
+		if seen[key]++; seen[key] == 1 {
 			order = append(order, key)
 		}
 	}
 	for i, key := range order {
-		if count[key] > 1 {
-			order[i] = fmt.Sprintf("%d× %s", count[key], key)
+		if seen[key] > 1 {
+			order[i] = fmt.Sprintf("%d×%s", seen[key], key)
 		}
 	}
 	return strings.Join(order, ", ")
@@ -289,11 +340,4 @@ func noteName(n infoNote) string {
 		return fmt.Sprintf("VMCOREINFO (%d bytes)", n.Size)
 	}
 	return fmt.Sprintf("%s/%#x", n.Name, n.Type)
-}
-
-func lostText(n uint64) string {
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprintf(", %d LOST", n)
 }

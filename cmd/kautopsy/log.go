@@ -1,10 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,7 +43,7 @@ seconds since boot (17.3), or how long before the last record (-30s, -5m).`,
 			fs.BoolVarP(&f.callers, "caller", "c", false, "show who logged it: a task (T1) or a CPU (C0)")
 			fs.StringVar(&f.upto, "level", "", "only `LEVEL` and worse")
 			fs.StringVar(&f.since, "since", "", "only records from `TIME` on")
-			fs.BoolVar(&f.json, "json", false, "JSON Lines, a record a line")
+			fs.BoolVar(&f.json, "json", false, "print JSON Lines, a record a line")
 			return f.run
 		},
 	}
@@ -58,9 +59,10 @@ func parseLevel(s string) (int, error) {
 	if n, err := strconv.Atoi(s); err == nil && n >= 0 && n < len(levelNames) {
 		return n, nil
 	}
+	word := strings.ToLower(s)
 	for i, name := range levelNames {
-		if strings.HasPrefix(name, strings.ToLower(s)) || strings.ToLower(s) == name+"ing" || strings.ToLower(s) == name+"or" {
-			return i, nil
+		if len(word) >= 3 && (strings.HasPrefix(name, word) || strings.HasPrefix(word, name)) {
+			return i, nil // "inf", "warning", "error", "critical"
 		}
 	}
 	return 0, usagef("--level %s: want one of %s, or 0 to 7", s, strings.Join(levelNames, ", "))
@@ -72,10 +74,10 @@ func parseSince(s string) (t time.Duration, before bool, err error) {
 		return -1, false, nil
 	}
 	text, before := strings.CutPrefix(s, "-")
-	if sec, err := strconv.ParseFloat(text, 64); err == nil {
+	if sec, err := strconv.ParseFloat(text, 64); err == nil && sec >= 0 && sec < math.MaxInt64/1e9 {
 		return time.Duration(sec * float64(time.Second)), before, nil
 	}
-	if t, err = time.ParseDuration(text); err != nil {
+	if t, err = time.ParseDuration(text); err != nil || t < 0 {
 		return 0, false, usagef("--since %s: want seconds since boot (17.3) or a time before the end (-30s)", s)
 	}
 	return t, before, nil
@@ -167,21 +169,45 @@ func (f *logFlags) printer(w io.Writer, k *kernel.Kernel, last time.Duration) fu
 	format := kernel.Format{NoTime: f.noTime, Level: f.level, Caller: f.callers, Dict: f.dict}
 	if info, err := k.Info(); err == nil && f.wall {
 		if crash, ok := info.CrashTime(); ok {
-			format.Boot = crash.Add(-last)
+			format.Boot = crash.Add(-last.Truncate(time.Second)) // in whole seconds, as crash counts
 		}
 	}
 	var line []byte
 	return func(r kernel.Record) error {
 		line = format.Append(line[:0], r)
+		if !f.plain() {
+			line = calm(line)
+		}
 		_, err := w.Write(line)
 		return err
 	}
 }
 
+// plain tells whether the output is vmcore-dmesg's, byte for byte.
+func (f *logFlags) plain() bool {
+	return !f.wall && !f.level && !f.noTime && !f.dict && !f.callers && f.upto == "" && f.since == ""
+}
+
+// calm writes as \xNN what vmcore-dmesg lets through and a terminal obeys: carriage returns,
+// form feeds, and everything in the lines of a byte ring.
+func calm(line []byte) []byte {
+	obeyed := func(c byte) bool { return odd(c) && c != '\n' && c != '\t' }
+	if !slices.ContainsFunc(line, obeyed) {
+		return line
+	}
+	out := make([]byte, 0, len(line)+16)
+	for _, c := range line {
+		if obeyed(c) {
+			out = fmt.Appendf(out, `\x%02x`, c)
+		} else {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // jsonRecord prints a record as a line of JSON.
 func jsonRecord(w io.Writer) func(kernel.Record) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
 	return func(r kernel.Record) error {
 		doc := struct {
 			Schema   int               `json:"schema"`
@@ -202,6 +228,6 @@ func jsonRecord(w io.Writer) func(kernel.Record) error {
 			}
 			doc.Dict[p.Key] = p.Value
 		}
-		return e.Encode(doc)
+		return encodeJSON(w, doc, "")
 	}
 }

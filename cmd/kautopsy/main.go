@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -65,18 +64,18 @@ type environment struct {
 	partial bool // an answer met lost or corrupt memory
 }
 
-// terminal is what is known of an output stream; Width is 0 when it is no terminal.
-type terminal struct{ width int }
+// terminal is what is known of an output stream; its width is 0 when it is no terminal.
+type terminal struct{ width, height int }
 
 func terminalOf(f *os.File) terminal {
 	if !term.IsTerminal(int(f.Fd())) {
 		return terminal{}
 	}
-	w, _, err := term.GetSize(int(f.Fd()))
-	if err != nil || w <= 0 {
-		w = 80
+	w, h, err := term.GetSize(int(f.Fd()))
+	if err != nil || w <= 0 || h <= 0 {
+		w, h = screenWidth, screenLines
 	}
-	return terminal{w}
+	return terminal{w, h}
 }
 
 func (t terminal) is() bool { return t.width > 0 }
@@ -101,34 +100,32 @@ func run(env *environment, args []string) exit {
 		return exitOK
 	}
 	var usage *usageError
-	var input *vmcore.NotADump
-	var path *fs.PathError
 	switch {
 	case errors.As(err, &usage):
-		fmt.Fprintf(env.err, "kautopsy: %s\n", oneLine(usage.msg))
+		env.warn("%s", usage.msg)
+		line := "kautopsy COMMAND [flags] DUMP [ARG…]   (kautopsy help lists the commands)"
 		if usage.name != "" {
-			fmt.Fprintf(env.err, "usage: %s\n", find(usage.name).usage())
-		} else {
-			fmt.Fprintln(env.err, "usage: kautopsy COMMAND [flags] DUMP [ARG…]   (kautopsy help lists the commands)")
+			line = find(usage.name).usage()
 		}
+		fmt.Fprintf(env.err, "usage: %s\n", line)
 		return exitUsage
-	case errors.As(err, &input), errors.As(err, &path), errors.Is(err, errInput):
-		fmt.Fprintf(env.err, "kautopsy: %s\n", oneLine(err.Error()))
+	case errors.Is(err, errInput), errors.Is(err, vmcore.ErrNotDump):
+		env.warn("%v", err)
 		return exitInput
+	case errors.Is(err, context.Canceled):
+		env.warn("interrupted")
+	case !errors.Is(err, errNoAnswer):
+		env.warn("%v", err)
 	}
-	fmt.Fprintf(env.err, "kautopsy: %s\n", oneLine(err.Error()))
 	return exitNone
 }
 
+// errNoAnswer: some of the questions had no answer, and each was told already.
+var errNoAnswer = errors.New("not every question had an answer")
+
 // oneLine keeps a message on its line, whatever a file's name or a kernel's string brings.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
-}
+// Errors that were joined stand one behind the other.
+func oneLine(s string) string { return printable(strings.ReplaceAll(s, "\n", "; ")) }
 
 // warn tells something on stderr that does not belong to the answer.
 func (env *environment) warn(format string, args ...any) {

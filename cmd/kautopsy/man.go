@@ -15,7 +15,7 @@ func manCommand() command {
 		long:    "Read it at once with:  kautopsy man | man -l -",
 		example: "kautopsy man > /usr/local/share/man/man1/kautopsy.1",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
-			markdown := fs.Bool("markdown", false, "as Markdown: docs/commands.md is this")
+			markdown := fs.Bool("markdown", false, "print Markdown: docs/commands.md is this")
 			return func(env *environment, args []string) error {
 				if *markdown {
 					writeMarkdown(env.out)
@@ -75,7 +75,7 @@ func roff(s string) string {
 
 // flagText is "-T, --ctime" or "--part FILE".
 func flagText(f *pflag.Flag, arg string) string {
-	s := "--" + f.Name
+	s := flagName(f)
 	if f.Shorthand != "" {
 		s = "-" + f.Shorthand + ", " + s
 	}
@@ -109,7 +109,7 @@ func markdownCommand(w io.Writer, c *command) {
 		fmt.Fprintf(w, "\n%s\n", c.long)
 	}
 	fs, _ := c.flagSet()
-	fmt.Fprintf(w, "\n```\n%s```\n\nExample: `%s`\n", fs.FlagUsagesWrapped(79), c.example)
+	fmt.Fprintf(w, "\n```\n%s```\n\nExample: `%s`\n", flagUsages(fs), c.example)
 }
 
 func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -22,7 +22,7 @@ func (s *screen) markdown(w io.Writer) error {
 	if p := s.rep.Panic; p != nil && len(p.Trace) > 0 {
 		fmt.Fprint(w, "\n```\n")
 		for _, f := range p.Trace {
-			plain := screen{width: wideScreen}
+			plain := screen{rep: s.rep, width: wideScreen}
 			fmt.Fprintln(w, strings.TrimRight(plain.frame(f), " "))
 		}
 		fmt.Fprint(w, "```\n")

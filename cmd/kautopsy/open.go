@@ -3,11 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/pflag"
 
 	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/vmcore"
 )
 
@@ -19,13 +21,14 @@ type dumpFlags struct {
 	parts   []string
 	regions string
 	info    string
+	quiet   bool // the command itself tells the dump's problems
 }
 
-func addDumpFlags(fs *pflag.FlagSet) *dumpFlags {
+func addDumpFlags(set *pflag.FlagSet) *dumpFlags {
 	f := &dumpFlags{}
-	fs.StringArrayVar(&f.parts, "part", nil, "another `FILE` of a split set; without it those beside DUMP are found")
-	fs.StringVar(&f.regions, "regions", "", "map of RAM for a raw image: a `FILE` like /proc/iomem")
-	fs.StringVar(&f.info, "vmcoreinfo", "", "take the kernel's VMCOREINFO text from `FILE`")
+	set.StringArrayVar(&f.parts, "part", nil, "another `FILE` of a split set; without it those beside DUMP are found")
+	set.StringVar(&f.regions, "regions", "", "map of RAM for a raw image: a `FILE` like /proc/iomem")
+	set.StringVar(&f.info, "vmcoreinfo", "", "take the kernel's VMCOREINFO text from `FILE`")
 	return f
 }
 
@@ -36,16 +39,16 @@ func (f *dumpFlags) open(env *environment, args []string) (*vmcore.Dump, []strin
 	}
 	o := &vmcore.Options{Parts: f.parts}
 	if f.regions != "" {
-		text, err := os.ReadFile(f.regions)
+		text, err := readInput(f.regions)
 		if err != nil {
 			return nil, nil, err
 		}
 		if o.Regions, err = vmcore.ParseIomem(text); err != nil {
-			return nil, nil, fmt.Errorf("--regions %s: %w", f.regions, err)
+			return nil, nil, inputError(f.regions, err)
 		}
 	}
 	if f.info != "" {
-		text, err := os.ReadFile(f.info)
+		text, err := readInput(f.info)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -56,20 +59,56 @@ func (f *dumpFlags) open(env *environment, args []string) (*vmcore.Dump, []strin
 		return nil, nil, inputError(args[0], err)
 	}
 	for _, p := range d.Header.Problems {
-		env.warn("%s: %v", args[0], p)
-		env.met(p)
+		if env.met(p); !f.quiet {
+			env.warn("%s: %v", args[0], p)
+		}
 	}
 	return d, args[1:], nil
 }
 
-// inputError marks what made a file unreadable as a dump, so that the exit code tells.
+// inputFault is why a file cannot be read, with the way out where there is one; it is
+// errInput, so that the exit code tells.
+type inputFault struct {
+	file string
+	err  error
+}
+
+// Error reads like "vmcore: permission denied (dumps belong to root: sudo, or chown)".
+func (f *inputFault) Error() string {
+	var path *fs.PathError
+	hint := ""
+	switch {
+	case !errors.As(f.err, &path):
+		if phys.Damage(f.err) {
+			hint = " (cut or damaged: copy the dump again)"
+		}
+		return fmt.Sprintf("%s cannot be read: %v%s", f.file, f.err, hint)
+	case errors.Is(path, fs.ErrNotExist):
+		hint = " (dumps are often /var/crash/…/vmcore)"
+	case errors.Is(path, fs.ErrPermission):
+		hint = " (dumps belong to root: use sudo, or chown a copy)"
+	}
+	return fmt.Sprintf("%s: %v%s", f.file, path.Err, hint)
+}
+
+// Unwrap gives the reason.
+func (f *inputFault) Unwrap() []error { return []error{errInput, f.err} }
+
+// inputError marks what made a file unreadable, so that the exit code tells.
 func inputError(name string, err error) error {
-	var named *vmcore.NotADump
-	var path *os.PathError
-	if errors.As(err, &named) || errors.As(err, &path) {
+	if errors.Is(err, vmcore.ErrNotDump) {
 		return err
 	}
-	return fmt.Errorf("%s: %w: %w", name, errInput, err)
+	return &inputFault{name, err}
+}
+
+// readInput reads a small file that a flag names.
+func readInput(name string) ([]byte, error) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, inputError(name, err)
+	}
+	return b, nil
 }
 
 // openKernel opens the dump and finds the kernel in it.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,7 +21,7 @@ type rdFlags struct {
 	physical                   bool
 	w8, w16, w32, w64          bool
 	decimal, udecimal, noASCII bool
-	ascii, symbol, both        bool
+	ascii, symbol              bool
 	end                        string
 	offset                     string
 	json                       bool
@@ -30,9 +31,9 @@ func rdCommand() command {
 	return command{
 		name: "rd", group: "The kernel inside", args: "DUMP ADDRESS|SYMBOL [COUNT]",
 		short: "read memory",
-		long: `Prints COUNT words (1 by default) at a kernel address, in crash's form. Addresses
-and COUNT are read as crash reads them: addresses in hexadecimal, COUNT in
-decimal or with 0x. Memory that is not in the dump ends the output and is named.`,
+		long: `Prints COUNT words (1 by default) at a kernel address, in crash's form.
+Addresses are hexadecimal, with or without 0x; COUNT is decimal, or hexadecimal
+with 0x. Memory that is not in the dump ends the output and is named.`,
 		example: "kautopsy rd /var/crash/vmcore linux_banner 16",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &rdFlags{dump: addDumpFlags(fs)}
@@ -48,7 +49,7 @@ decimal or with 0x. Memory that is not in the dump ends the output and is named.
 			fs.BoolVarP(&f.symbol, "symbolic", "s", false, "show words that are addresses as symbols")
 			fs.StringVarP(&f.end, "end", "e", "", "read up to `ADDRESS` in place of COUNT")
 			fs.StringVarP(&f.offset, "offset", "o", "", "add `OFFSET` to the address")
-			fs.BoolVar(&f.json, "json", false, "JSON")
+			fs.BoolVar(&f.json, "json", false, "print JSON")
 			return f.run
 		},
 	}
@@ -79,6 +80,9 @@ func (f *rdFlags) run(env *environment, args []string) error {
 	if len(rest) > 2 {
 		return usagef("one argument too many: %q", rest[2])
 	}
+	if f.symbol && (f.w8 || f.w16 || f.w32 || f.w64 || f.ascii) {
+		return usagef("-s shows words as wide as a pointer, so not with -8, -16, -32, -64 or -a")
+	}
 	r := &reading{k: k, f: f, width: f.width(k), w: env.out}
 	if r.at, err = f.start(env, k, rest[0]); err != nil {
 		return err
@@ -91,19 +95,24 @@ func (f *rdFlags) run(env *environment, args []string) error {
 		r.table, _ = k.AllSymbols(env.ctx)
 	}
 	b, err := r.read(n)
-	if perr := r.print(b); perr != nil {
-		return perr
+	if f.untilEnd(rest) {
+		if b = upToOdd(b); len(b) > 0 {
+			err = nil
+		}
 	}
-	if err == nil || f.ascii && len(rest) == 1 && len(b) > 0 {
-		return nil
-	}
-	if len(b) == 0 {
+	if len(b) == 0 && err != nil {
 		return err
+	}
+	if perr := r.print(b, err); perr != nil || err == nil {
+		return perr
 	}
 	env.warn("%v", err)
 	env.partial = true
 	return nil
 }
+
+// untilEnd tells whether a text is read up to its end, wherever that is.
+func (f *rdFlags) untilEnd(args []string) bool { return f.ascii && len(args) == 1 && f.end == "" }
 
 func (f *rdFlags) width(k *kernel.Kernel) int {
 	switch {
@@ -126,7 +135,7 @@ func (f *rdFlags) start(env *environment, k *kernel.Kernel, arg string) (uint64,
 	}
 	off, err := strconv.ParseInt(f.offset, 0, 64)
 	if err != nil {
-		return 0, usagef("--offset %s: not a number", f.offset)
+		return 0, usagef("--offset %s: not a number (decimal, or hexadecimal with 0x)", f.offset)
 	}
 	return at + uint64(off), nil
 }
@@ -136,6 +145,9 @@ const maxRead = 1 << 30
 
 // length is how many bytes to read.
 func (f *rdFlags) length(env *environment, k *kernel.Kernel, r *reading, args []string) (int, error) {
+	if f.end != "" && len(args) > 0 {
+		return 0, usagef("either COUNT or --end, not both")
+	}
 	if f.end != "" {
 		end, err := resolve(env, k, f.end)
 		if err != nil {
@@ -146,10 +158,10 @@ func (f *rdFlags) length(env *environment, k *kernel.Kernel, r *reading, args []
 		}
 		return int(end-r.at) / r.width * r.width, nil
 	}
-	if len(args) == 0 {
-		if f.ascii {
-			return asciiDefault, nil
-		}
+	switch {
+	case len(args) == 0 && f.ascii:
+		return asciiDefault, nil
+	case len(args) == 0:
 		return r.width, nil
 	}
 	n, err := strconv.ParseUint(args[0], 0, 32)
@@ -182,40 +194,38 @@ func (r *reading) read(n int) (b []byte, err error) {
 	return b[:n/r.width*r.width], err
 }
 
-func (r *reading) print(b []byte) error {
+// print prints what was read; err is what ended it early.
+func (r *reading) print(b []byte, err error) error {
 	switch {
 	case r.f.json:
-		return r.printJSON(b)
+		return r.printJSON(b, err)
 	case r.f.ascii:
 		return r.printASCII(b)
 	}
-	perLine := 16
-	if r.f.symbol {
-		perLine = 2 * r.width
-	}
-	var line strings.Builder
-	for off := 0; off < len(b); off += perLine {
-		part := b[off:min(off+perLine, len(b))]
-		line.Reset()
-		fmt.Fprintf(&line, "%16x:  ", r.at+uint64(off))
-		if r.k.PtrSize() == 4 {
-			line.Reset()
-			fmt.Fprintf(&line, "%8x:  ", r.at+uint64(off))
-		}
-		for i := 0; i < len(part); i += r.width {
-			line.WriteString(r.word(part[i : i+r.width]))
-			line.WriteByte(' ')
-		}
-		if !r.f.noASCII && !r.f.symbol && !r.f.decimal && !r.f.udecimal {
-			fmt.Fprintf(&line, "%*s  %s", r.padding(len(part), perLine), "", dots(part))
-		}
-		fmt.Fprintln(r.w, strings.TrimRight(line.String(), " "))
+	for off := 0; off < len(b); off += lineBytes {
+		fmt.Fprintln(r.w, r.line(r.at+uint64(off), b[off:min(off+lineBytes, len(b))]))
 	}
 	return nil
 }
 
-// padding fills a short last line so that the text stays in its column.
-func (r *reading) padding(have, perLine int) int { return (perLine - have) / r.width * (2*r.width + 1) }
+// lineBytes is how much memory stands on a line, whatever the width of a word.
+const lineBytes = 16
+
+// line is "ffffffff8ca39960:  65762078756e694c 2e36206e6f697372   Linux version 6.".
+func (r *reading) line(at uint64, part []byte) string {
+	line := r.address(at)
+	for i := 0; i < len(part); i += r.width {
+		line += r.word(part[i:i+r.width]) + " "
+	}
+	if !r.f.noASCII && !r.f.symbol && !r.f.decimal && !r.f.udecimal {
+		pad := (lineBytes - len(part)) / r.width * (2*r.width + 1)
+		line += fmt.Sprintf("%*s  %s", pad, "", dots(part))
+	}
+	return strings.TrimRight(line, " ")
+}
+
+// address is the head of a line, as wide as a pointer.
+func (r *reading) address(at uint64) string { return fmt.Sprintf("%*x:  ", 2*r.k.PtrSize(), at) }
 
 // word prints one word as the flags ask.
 func (r *reading) word(b []byte) string {
@@ -235,45 +245,66 @@ func (r *reading) word(b []byte) string {
 	return fmt.Sprintf("%0*x", digits, v)
 }
 
-// decimalWidth is the column of a decimal word of so many bytes.
-var decimalWidth = map[int]int{1: 4, 2: 6, 4: 11, 8: 20}
+// decimalWidth is the column of a decimal word of so many bytes. crash has 3, 5, 12 and 15
+// and shifts the rest where a number is longer.
+var decimalWidth = map[int]int{1: 4, 2: 6, 4: 12, 8: 20}
 
 // dots shows bytes as text, a dot for what is not printable.
 func dots(b []byte) string {
 	out := make([]byte, len(b))
 	for i, c := range b {
-		if out[i] = c; c < ' ' || c >= 0x7f {
+		if out[i] = c; odd(c) {
 			out[i] = '.'
 		}
 	}
 	return string(out)
 }
 
+// odd tells what isprint denies in the C locale.
+func odd(c byte) bool { return c < ' ' || c >= 0x7f }
+
+// upToOdd is the text before the first byte that is not printable.
+func upToOdd(b []byte) []byte {
+	if i := slices.IndexFunc(b, odd); i >= 0 {
+		return b[:i]
+	}
+	return b
+}
+
 // asciiLine is how many characters crash prints on a line of rd -a.
 const asciiLine = 60
 
+// printASCII prints the runs of printable characters, a line each or several.
 func (r *reading) printASCII(b []byte) error {
-	for i, c := range b {
-		if (c < ' ' || c >= 0x7f) && c != '\t' {
-			b = b[:i]
-			break
+	found := false
+	for off := 0; off < len(b); {
+		run := upToOdd(b[off:min(off+asciiLine, len(b))])
+		if len(run) > 0 {
+			fmt.Fprintf(r.w, "%s%s\n", r.address(r.at+uint64(off)), run)
+			found = true
+		}
+		off += len(run)
+		for off < len(b) && odd(b[off]) {
+			off++
 		}
 	}
-	if len(b) == 0 {
+	if !found {
 		return errors.New("no text at that address")
-	}
-	for off := 0; off < len(b); off += asciiLine {
-		fmt.Fprintf(r.w, "%16x:  %s\n", r.at+uint64(off), printable(string(b[off:min(off+asciiLine, len(b))])))
 	}
 	return nil
 }
 
-func (r *reading) printJSON(b []byte) error {
+func (r *reading) printJSON(b []byte, err error) error {
 	words := make([]hexAddress, 0, len(b)/r.width)
 	for i := 0; i < len(b); i += r.width {
 		words = append(words, hexAddress(bin.Uint(b[i:i+r.width], r.k.Dump().Header.Order)))
 	}
-	return printJSON(r.w, map[string]any{
-		"schema": schema, "address": hexAddress(r.at), "physical": r.f.physical, "word_bytes": r.width, "words": words, "missing": []string{},
-	})
+	return printJSON(r.w, struct {
+		Schema   int              `json:"schema"`
+		Address  hexAddress       `json:"address"`
+		Physical bool             `json:"physical"`
+		Bytes    int              `json:"word_bytes"`
+		Words    []hexAddress     `json:"words"`
+		Missing  []kernel.Missing `json:"missing"`
+	}{schema, hexAddress(r.at), r.f.physical, r.width, words, missing("memory", err)})
 }

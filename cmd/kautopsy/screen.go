@@ -6,9 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
-	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/triage"
 )
 
@@ -19,7 +17,9 @@ type screen struct {
 	file     string
 	dumpLine string
 	text     bool // the report is of a text, not of a dump
+	damaged  bool // of what is missing something was lost or corrupt
 	width    int
+	height   int
 	paint    painter
 }
 
@@ -27,128 +27,142 @@ const (
 	screenWidth = 80
 	wideScreen  = 120 // lines longer than this are hard to read
 	screenLines = 25
+	leastLines  = 16 // what a report takes, however low the terminal
+	headLines   = 3  // of the headline, and of its detail
 )
 
 func newScreen(env *environment, rep *triage.Report) *screen {
-	width := screenWidth
-	if w := env.outTerm.width; w > 0 {
-		width = min(max(w, 40), wideScreen)
+	s := &screen{rep: rep, width: env.columns(), height: screenLines, paint: newPainter(env)}
+	if h := env.outTerm.height; h > 0 {
+		s.height = min(screenLines, max(h-1, leastLines)) // the shell's prompt comes behind it
 	}
-	return &screen{rep: rep, width: width, paint: newPainter(env)}
+	return s
 }
 
-// painter colours words, or leaves them alone.
-type painter struct{ on bool }
-
-// newPainter colours only for a terminal that wants it (https://no-color.org).
-func newPainter(env *environment) painter {
-	return painter{env.outTerm.is() && env.getenv("NO_COLOR") == "" && env.getenv("TERM") != "dumb"}
-}
-
-func (p painter) with(code, s string) string {
-	if !p.on || s == "" {
-		return s
+// columns is how wide lines may be: 80 columns, or as wide as the terminal within reason.
+func (env *environment) columns() int {
+	if !env.outTerm.is() {
+		return screenWidth
 	}
-	return "\x1b[" + code + "m" + s + "\x1b[0m"
+	return min(max(env.outTerm.width, 40), wideScreen)
 }
-
-func (p painter) bold(s string) string { return p.with("1", s) }
-func (p painter) red(s string) string  { return p.with("1;31", s) }
-func (p painter) dim(s string) string  { return p.with("2", s) }
 
 // print writes the screen. What must be there is counted first; the trace gets the lines
-// that are left.
+// that are left, and when these are too few the tail says less.
 func (s *screen) print(w io.Writer) {
-	head := append(s.headline(), "")
-	facts := s.facts()
-	tail := s.tail()
-	room := screenLines - len(head) - len(facts) - len(tail) - 2
-	lines := append(head, facts...)
-	if trace := s.trace(max(4, room)); len(trace) > 0 {
-		lines = append(append(append(lines, ""), trace...), "")
-	} else {
-		lines = append(lines, "")
+	head := append(append(s.headline(), ""), s.facts()...)
+	var tail []string
+	room, least := 0, min(leastTrace, len(s.frames()))
+	for _, most := range tailLimits {
+		tail = s.tail(most)
+		if room = s.height - len(head) - len(tail) - 2; room >= least {
+			break
+		}
+	}
+	lines := append(head, "")
+	if trace := s.trace(max(least, room)); len(trace) > 0 {
+		lines = append(append(lines, trace...), "")
 	}
 	for _, l := range append(lines, tail...) {
 		fmt.Fprintln(w, strings.TrimRight(l, " "))
 	}
 }
 
+// leastTrace is how many lines the trace has at least, if it is that long.
+const leastTrace = 6
+
 // headline is the verdict with how sure it is at the right edge, and its detail.
 func (s *screen) headline() []string {
 	v := s.rep.Verdict
-	word := string(v.Confidence)
-	room := s.width - len(word) - 2
-	lines := wrap(printable(v.Headline), room)
-	if len(lines) == 0 {
-		lines = []string{string(v.Kind)}
+	text, word := printable(v.Headline), string(v.Confidence)
+	if text == "" {
+		text = string(v.Kind)
 	}
-	gap := strings.Repeat(" ", max(1, s.width-columns(lines[0])-len(word)))
-	first := lines[0]
+	lines := atMost(headLines, breakSentence(text, s.width-columns(word)-2, s.width-2))
+	gap := strings.Repeat(" ", max(1, s.width-columns(lines[0])-columns(word)))
 	for i := range lines {
-		lines[i] = s.paint.red(lines[i])
+		lines[i] = s.paint.red(clip(lines[i], s.width-2))
 	}
-	lines[0] = s.paint.red(first) + gap + s.paint.bold(word)
-	for _, l := range wrap(printable(v.Detail), s.width-2) {
-		lines = append(lines, "  "+l)
+	lines[0] += gap + s.paint.bold(word)
+	for i, l := range lines[1:] {
+		lines[i+1] = "  " + l
+	}
+	for _, l := range atMost(headLines, wrap(printable(v.Detail), s.width-2)) {
+		lines = append(lines, "  "+clip(l, s.width-2))
 	}
 	return lines
 }
 
-func columns(s string) int { return utf8.RuneCountInString(s) }
-
-// row puts a label in front of text and breaks what is too long.
-func (s *screen) row(label, text string, most int) []string {
-	text = printable(text)
-	lines := wrap(text, s.width-13)
-	switch {
-	case most == 1 && text != "":
-		lines = []string{clip(text, s.width-13)}
-	case len(lines) > most:
-		lines = lines[:most]
-		lines[most-1] = clip(lines[most-1]+" …", s.width-13)
+// atMost leaves so many lines; what is too much stands behind the last of them, to be
+// clipped.
+func atMost(n int, lines []string) []string {
+	if len(lines) <= n {
+		return lines
 	}
-	for i := range lines {
-		name := ""
-		if i == 0 {
-			name = label
+	return append(lines[:n-1:n-1], strings.Join(lines[n-1:], " "))
+}
+
+// breakSentence breaks a sentence that is too long for its first line, at a comma if there
+// is one.
+func breakSentence(text string, first, rest int) []string {
+	if columns(text) <= first {
+		return []string{text}
+	}
+	for end := len(text); ; {
+		end = strings.LastIndex(text[:end], ", ")
+		if end < 0 {
+			break
 		}
-		lines[i] = "  " + s.paint.bold(fmt.Sprintf("%-10s", name)) + " " + lines[i]
+		if columns(text[:end+1]) <= first {
+			return append([]string{text[:end+1]}, wrap(text[end+2:], rest)...)
+		}
 	}
-	return lines
+	return wrap(text, first)
 }
 
-func clip(text string, width int) string {
-	if columns(text) <= width {
-		return text
+// row puts a label in front of text and breaks it into at most so many lines.
+func (s *screen) row(label, text string, most int) []string {
+	room := s.width - 13
+	text = printable(text)
+	lines := atMost(most, wrap(text, room))
+	for i, l := range lines {
+		head := strings.Repeat(" ", 10)
+		if i == 0 && label != "" {
+			head = s.paint.bold(fmt.Sprintf("%-10s", label))
+		}
+		lines[i] = "  " + head + " " + clip(l, room)
 	}
-	r := []rune(text)
-	return string(r[:max(0, width-1)]) + "…"
+	return lines
 }
 
 // facts are the kernel, the time, the signature and the task.
 func (s *screen) facts() []string {
 	sys := s.rep.System
 	var lines []string
+	when := ""
 	if sys != nil {
 		lines = append(lines, s.row("kernel", kernelLine(sys), 2)...)
-		if sys.Hardware != "" {
-			lines = append(lines, s.row("hardware", sys.Hardware, 1)...)
-		}
-	}
-	when := ""
-	if sys != nil && sys.Date != "" {
+		lines = append(lines, s.row("hardware", s.hardware(sys.Hardware), 1)...)
 		when = strings.NewReplacer("T", " ", "Z", " UTC").Replace(sys.Date)
 	}
-	switch sig := s.rep.Signature; {
-	case when != "" && sig != "":
-		lines = append(lines, s.row("when", when, 1)[0]+"      "+s.paint.bold("signature")+"  "+sig)
-	case when != "":
-		lines = append(lines, s.row("when", when, 1)...)
-	case sig != "":
-		lines = append(lines, s.row("signature", sig, 1)...)
+	times := s.row("when", when, 1)
+	if sig := s.rep.Signature; sig != "" {
+		if both := 13 + columns(when) + 17 + columns(sig); when != "" && both <= s.width {
+			times[0] += "      " + s.paint.bold("signature") + "  " + sig
+		} else {
+			times = append(times, s.row("signature", sig, 1)...)
+		}
 	}
+	lines = append(lines, times...)
 	return append(lines, s.row("task", taskLine(s.rep), 1)...)
+}
+
+// hardware is without the BIOS where that is too much for a line.
+func (s *screen) hardware(text string) string {
+	if columns(text) > s.width-13 {
+		text, _, _ = strings.Cut(text, ", BIOS ")
+	}
+	return text
 }
 
 func kernelLine(sys *triage.System) string {
@@ -160,7 +174,7 @@ func kernelLine(sys *triage.System) string {
 		parts = append(parts, "up "+shortDuration(time.Duration(*sys.UptimeNS)))
 	}
 	if sys.CPUs != nil {
-		parts = append(parts, fmt.Sprintf("%d CPUs", *sys.CPUs))
+		parts = append(parts, count(*sys.CPUs, "CPU"))
 	}
 	if sys.Taint != "" {
 		parts = append(parts, "tainted "+sys.Taint)
@@ -206,176 +220,4 @@ var contextWords = map[triage.Context]string{
 	triage.Process: "a process", triage.KThread: "a kernel thread", triage.Workqueue: "a work item",
 	triage.Timer: "a timer", triage.SoftIRQ: "softirq", triage.IRQ: "an interrupt",
 	triage.IPI: "a call from another CPU", triage.InNMI: "an NMI", triage.Idle: "the idle loop",
-}
-
-// trace is the stack in at most n lines. Frames before the culprit are the kernel's way of
-// dying and go first when there is no room.
-func (s *screen) trace(n int) []string {
-	if s.rep.Panic == nil {
-		return nil
-	}
-	frames := slices.DeleteFunc(slices.Clone(s.rep.Panic.Trace), func(f triage.Frame) bool { return f.Kind == "guess" })
-	if len(frames) == 0 {
-		frames = s.rep.Panic.Trace
-	}
-	start := slices.IndexFunc(frames, func(f triage.Frame) bool { return f.Culprit })
-	skipped := 0
-	if start > 0 && len(frames) > n {
-		skipped = min(start, len(frames)-n+1)
-	}
-	var lines []string
-	if skipped > 0 {
-		lines = append(lines, s.paint.dim(fmt.Sprintf("  … %d frames of how it died", skipped)))
-	}
-	frames = frames[skipped:]
-	room := n - len(lines)
-	for i, f := range frames {
-		if i == room-1 && len(frames) > room {
-			return append(lines, s.paint.dim(fmt.Sprintf("  … %d more", len(frames)-i)))
-		}
-		lines = append(lines, s.frame(f))
-	}
-	return lines
-}
-
-// frame is one line of the trace: name, module, and the mark of the culprit.
-func (s *screen) frame(f triage.Frame) string {
-	name := f.Symbol
-	if f.Offset != nil && name != "" {
-		name += fmt.Sprintf("+%#x", *f.Offset)
-	}
-	if name == "" && f.Address != nil {
-		name = f.Address.String()
-		if f.Kind == "interrupted" {
-			name += "  (user space)"
-		}
-	}
-	mark := "  "
-	switch f.Kind {
-	case "interrupted":
-		mark = "> "
-	case "guess":
-		mark = "? "
-	}
-	line := "  " + mark + clip(printable(name), s.width-30)
-	if f.Module != "" {
-		line = fmt.Sprintf("%-36s [%s]", line, printable(f.Module))
-	}
-	if !f.Culprit {
-		return line
-	}
-	return s.paint.bold(clip(line, s.width-12)) + "  " + s.paint.red("<- culprit")
-}
-
-// tail is why, what else was seen, the dump itself and what to do next.
-func (s *screen) tail() []string {
-	var lines []string
-	if len(s.rep.Findings) > 0 {
-		for i, e := range s.rep.Findings[0].Evidence[:min(3, len(s.rep.Findings[0].Evidence))] {
-			label := ""
-			if i == 0 {
-				label = "because"
-			}
-			lines = append(lines, s.row(label, evidenceLine(e), 1)...)
-		}
-		lines = append(lines, s.alsoSeen(s.rep.Findings[1:])...)
-	}
-	lines = append(lines, s.cpuLines()...)
-	if s.dumpLine != "" {
-		lines = append(lines, s.row("dump", s.dumpLine, 1)...)
-	}
-	for i, m := range s.rep.Missing {
-		if i == 2 {
-			lines = append(lines, s.row("", fmt.Sprintf("… and %d more (--json)", len(s.rep.Missing)-i), 1)...)
-			break
-		}
-		lines = append(lines, s.row("missing", m.What+": "+m.Why, 1)...)
-	}
-	return append(lines, s.next()...)
-}
-
-func evidenceLine(e triage.Evidence) string {
-	if e.Line > 0 {
-		return fmt.Sprintf("log line %d: %s", e.Line, e.Text)
-	}
-	return e.Text
-}
-
-// alsoSeen are the other findings, the two that matter most.
-func (s *screen) alsoSeen(findings []triage.Finding) (lines []string) {
-	for i, f := range findings {
-		label := "also seen"
-		if i > 0 {
-			label = ""
-		}
-		if i == 2 {
-			return append(lines, s.row("", fmt.Sprintf("… and %d more (--json)", len(findings)-i), 1)...)
-		}
-		text := f.Title
-		if len(f.Evidence) > 0 && f.Evidence[0].Line > 0 {
-			text = fmt.Sprintf("log line %d: %s", f.Evidence[0].Line, f.Title)
-		}
-		lines = append(lines, s.row(label, text, 1)...)
-	}
-	return lines
-}
-
-// cpuLines say where each CPU stood, two of them.
-func (s *screen) cpuLines() (lines []string) {
-	for i, c := range s.rep.CPUs {
-		if i == 2 {
-			return append(lines, s.row("", fmt.Sprintf("… and %d more CPUs (--json)", len(s.rep.CPUs)-i), 1)...)
-		}
-		label := "registers"
-		if i > 0 {
-			label = ""
-		}
-		where := c.PC.Address.String()
-		if c.PC.Symbol != "" {
-			where = fmt.Sprintf("%s+%#x", c.PC.Symbol, *c.PC.Offset)
-		}
-		text := fmt.Sprintf("CPU %d at %s", c.CPU, where)
-		if c.PID != nil {
-			text += fmt.Sprintf(", PID %d", *c.PID)
-		}
-		lines = append(lines, s.row(label, text, 1)...)
-	}
-	return lines
-}
-
-// next are the commands that an engineer wants now.
-func (s *screen) next() []string {
-	file := shellQuote(s.file)
-	if s.text {
-		return s.row("next", "kautopsy oops --json "+file, 1)
-	}
-	return s.row("next", fmt.Sprintf("kautopsy log --level err %s", file), 1)
-}
-
-// shellQuote makes a file's name safe to paste.
-func shellQuote(name string) string {
-	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:+,@%=-") == "" && name != "" {
-		return name
-	}
-	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
-}
-
-// dumpLine says what the dump is and whether it is whole.
-func dumpLine(k *kernel.Kernel) string {
-	h := k.Dump().Header
-	what := h.Format
-	if h.Codec != "" && h.Codec != "none" {
-		what += " " + h.Codec
-	}
-	if h.Flattened {
-		what += ", flattened"
-	}
-	if h.Parts > 1 {
-		what += fmt.Sprintf(", %d parts", h.Parts)
-	}
-	state := "complete"
-	if h.Incomplete {
-		state = "INCOMPLETE"
-	}
-	return fmt.Sprintf("%s %s, %s; no vmlinux, so no source lines", bytesOf(uint64(k.Dump().Size())), what, state)
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kautopsy/kautopsy/kernel"
-	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols"
 )
 
@@ -26,15 +25,16 @@ func symCommand() command {
 	return command{
 		name: "sym", group: "The kernel inside", args: "DUMP [NAME|ADDRESS|NAME+OFFSET…]",
 		short: "symbol of an address, address of a symbol",
-		long: `Names come from kallsyms in the dump's own memory, modules included. Addresses are
-hexadecimal, with or without 0x. -l lists all symbols, -q those whose name
-contains PATTERN.`,
+		long: `Names come from kallsyms in the dump's own memory, modules included. Addresses
+are hexadecimal, with or without 0x; a symbol named like a number ("add") goes
+first, 0xadd is the number. -l lists all symbols, -q those whose name contains
+PATTERN.`,
 		example: "kautopsy sym /var/crash/vmcore sysrq_handle_crash",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &symFlags{dump: addDumpFlags(fs)}
 			fs.BoolVarP(&f.list, "list", "l", false, "list all symbols")
 			fs.StringVarP(&f.query, "query", "q", "", "list symbols whose name contains `PATTERN`")
-			fs.BoolVar(&f.json, "json", false, "JSON")
+			fs.BoolVar(&f.json, "json", false, "print JSON")
 			return f.run
 		},
 	}
@@ -57,38 +57,36 @@ func (f *symFlags) run(env *environment, args []string) error {
 		env.warn("symbols: %v", err)
 		env.met(err)
 	}
-	out := &symPrinter{w: env.out, json: f.json}
+	out := &symPrinter{w: env.out, json: f.json, missing: missing("symbols", err)}
 	switch {
 	case f.list:
 		out.all(table.All())
 	case f.query != "":
 		out.all(table.Match(f.query))
-	}
-	var failed error
-	for _, arg := range rest {
-		if err := out.one(k, table, arg); err != nil {
-			env.warn("%v", err)
-			failed = errNoAnswer
+		if out.n == 0 {
+			out.failed(env, f.query, errors.New("no symbol has that in its name"))
 		}
 	}
-	if err := out.end(); err != nil {
-		return err
+	for _, arg := range rest {
+		err := out.one(table, arg)
+		if usage := (*usageError)(nil); errors.As(err, &usage) {
+			return err
+		}
+		if err != nil {
+			out.failed(env, arg, err)
+		}
 	}
-	if f.query != "" && out.n == 0 {
-		return fmt.Errorf("no symbol has %q in its name", f.query)
-	}
-	return failed
+	return errors.Join(out.end(), out.err)
 }
-
-// errNoAnswer: some of the questions had no answer, each said so already.
-var errNoAnswer = errors.New("not every question had an answer")
 
 // symPrinter prints symbols as crash does, or gathers them for JSON.
 type symPrinter struct {
-	w    io.Writer
-	json bool
-	n    int
-	docs []symDocument
+	w       io.Writer
+	json    bool
+	n       int
+	docs    []symDocument
+	missing []kernel.Missing
+	err     error // errNoAnswer when a question had none
 }
 
 type symDocument struct {
@@ -98,6 +96,13 @@ type symDocument struct {
 	Module  string     `json:"module,omitempty"`
 	Size    uint64     `json:"size,omitempty"`
 	Offset  uint64     `json:"offset"`
+}
+
+// failed tells that a question had no answer.
+func (p *symPrinter) failed(env *environment, question string, err error) {
+	env.warn("%s: %v", question, err)
+	p.missing = append(p.missing, missing(question, err)...)
+	p.err = errNoAnswer
 }
 
 func (p *symPrinter) all(seq iter.Seq[symbols.Symbol]) {
@@ -112,38 +117,44 @@ func (p *symPrinter) print(s symbols.Symbol, offset uint64) {
 		p.docs = append(p.docs, symDocument{hexAddress(s.Addr), string(s.Type), s.Name, s.Module, s.Size, offset})
 		return
 	}
-	fmt.Fprintf(p.w, "%x (%c) %s\n", s.Addr+offset, s.Type, symbolText(s, offset))
+	fmt.Fprintf(p.w, "%x (%s) %s\n", s.Addr+offset, printable(string(s.Type)), symbolText(s, offset))
 }
 
 func (p *symPrinter) end() error {
 	if !p.json {
 		return nil
 	}
-	return printJSON(p.w, map[string]any{"schema": schema, "symbols": append([]symDocument{}, p.docs...), "missing": []string{}})
+	return printJSON(p.w, struct {
+		Schema  int              `json:"schema"`
+		Symbols []symDocument    `json:"symbols"`
+		Missing []kernel.Missing `json:"missing"`
+	}{schema, append([]symDocument{}, p.docs...), p.missing})
 }
 
-// one answers for a name, an address or a name with an offset.
-func (p *symPrinter) one(k *kernel.Kernel, table *symbols.Table, arg string) error {
-	if a, ok := parseAddress(arg); ok {
-		s, off, err := table.At(a)
-		if err != nil {
-			return fmt.Errorf("%x: %w", a, err)
-		}
-		p.print(s, off)
-		return nil
-	}
+// one answers for a name, an address, or one of these with an offset.
+func (p *symPrinter) one(table *symbols.Table, arg string) error {
 	name, off, err := splitOffset(arg)
 	if err != nil {
 		return err
 	}
-	found := 0
-	for s := range table.Named(name) {
-		p.print(s, off)
-		found++
+	a, sure, number := parseAddress(name)
+	before := p.n
+	if !sure {
+		for s := range table.Named(name) {
+			p.print(s, off)
+		}
 	}
-	if found == 0 {
-		return fmt.Errorf("%s: %w (kautopsy sym -q lists names that contain a word)", arg, symbols.ErrNoSymbol)
+	switch {
+	case p.n > before:
+		return nil
+	case !number:
+		return fmt.Errorf("%w (kautopsy sym -q PATTERN looks for a part of a name)", symbols.ErrNoSymbol)
 	}
+	s, off, err := table.At(a + off)
+	if err != nil {
+		return errors.New("no symbol at that address")
+	}
+	p.print(s, off)
 	return nil
 }
 
@@ -156,27 +167,29 @@ func symbolText(s symbols.Symbol, offset uint64) string {
 	if s.Module != "" {
 		t += " [" + s.Module + "]"
 	}
-	return t
+	return printable(t)
 }
 
-// parseAddress reads a hexadecimal number, with or without 0x. A bare word such as "add"
-// or "dead" is a name first: only numbers that hold a digit, or stand behind 0x, count.
-func parseAddress(s string) (uint64, bool) {
+// parseAddress reads a hexadecimal number, with or without 0x. It is sure of one that no
+// name can look like; "add", "dead" or "abcd1" are addresses only where no symbol has that
+// name.
+func parseAddress(s string) (a uint64, sure, ok bool) {
 	hex, prefixed := strings.CutPrefix(strings.ToLower(s), "0x")
-	if !prefixed && !strings.ContainsAny(hex, "0123456789") {
-		return 0, false
-	}
 	a, err := strconv.ParseUint(hex, 16, 64)
-	return a, err == nil
+	if err != nil {
+		return 0, false, false
+	}
+	return a, prefixed || hex[0] <= '9' || len(hex) == 16, true
 }
 
-// splitOffset reads "name", "name+0x12" or "name+18".
+// splitOffset reads "name", "name+0x12", "name+18" or, as an oops prints it,
+// "name+0x12/0x40".
 func splitOffset(s string) (string, uint64, error) {
 	name, off, ok := strings.Cut(s, "+")
 	if !ok {
 		return s, 0, nil
 	}
-	off, _, _ = strings.Cut(off, "/") // as an oops prints it: name+0x12/0x40
+	off, _, _ = strings.Cut(off, "/")
 	n, err := strconv.ParseUint(off, 0, 64)
 	if err != nil {
 		return "", 0, usagef("%s: the offset is no number", s)
@@ -184,26 +197,41 @@ func splitOffset(s string) (string, uint64, error) {
 	return name, n, nil
 }
 
-// resolve gives the address that an argument names.
+// resolve gives the address that an argument names: a symbol's before a number without 0x.
 func resolve(env *environment, k *kernel.Kernel, arg string) (uint64, error) {
-	if a, ok := parseAddress(arg); ok {
-		return a, nil
-	}
 	name, off, err := splitOffset(arg)
 	if err != nil {
 		return 0, err
 	}
+	a, sure, number := parseAddress(name)
+	if sure {
+		return a + off, nil
+	}
+	s, err := symbolNamed(env, k, name)
+	switch {
+	case err == nil:
+		return s.Addr + off, nil
+	case number:
+		return a + off, nil
+	}
+	return 0, fmt.Errorf("%s: %w", arg, err)
+}
+
+// symbolNamed looks in the kernel first and then in its modules, which take longer to read.
+func symbolNamed(env *environment, k *kernel.Kernel, name string) (symbols.Symbol, error) {
 	s, err := k.Symbol(name)
-	if errors.Is(err, symbols.ErrNoSymbol) {
-		if all, _ := k.AllSymbols(env.ctx); all != nil {
-			s, err = all.Lookup(name)
-		}
+	if !errors.Is(err, symbols.ErrNoSymbol) {
+		return s, err
 	}
-	if err != nil {
-		if phys.Reason(err) == nil {
-			return 0, usagef("%q is neither an address in hexadecimal nor a symbol", arg)
-		}
-		return 0, err
+	all, lack := k.AllSymbols(env.ctx)
+	if all == nil {
+		return s, lack
 	}
-	return s.Addr + off, nil
+	if s, err = all.Lookup(name); err == nil {
+		return s, nil
+	}
+	if lack != nil {
+		return s, fmt.Errorf("%w; %w", symbols.ErrNoSymbol, lack)
+	}
+	return s, fmt.Errorf("%w, and no address in hexadecimal", symbols.ErrNoSymbol)
 }

@@ -16,11 +16,11 @@ func sysCommand() command {
 	return command{
 		name: "sys", group: "The kernel inside", args: "DUMP",
 		short:   "the banner: release, date, load, tasks, memory, panic",
-		long:    "crash's banner as far as symbols and the log tell it; what is not known is left out\nand said on stderr.",
+		long:    "crash's banner as far as symbols and the log tell it; what is not known is left\nout and said on stderr.",
 		example: "kautopsy sys /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			df := addDumpFlags(fs)
-			asJSON := fs.Bool("json", false, "JSON")
+			asJSON := fs.Bool("json", false, "print JSON")
 			return func(env *environment, args []string) error {
 				k, rest, done, err := df.openKernel(env, args)
 				if err != nil {
@@ -38,8 +38,8 @@ func sysCommand() command {
 
 func runSys(env *environment, k *kernel.Kernel, asJSON bool) error {
 	s := k.System(env.ctx)
-	if s.Release == "" && len(s.Missing) > 0 {
-		return fmt.Errorf("no kernel found: %w", s.Missing[0].Err)
+	if _, err := k.Info(); s.Release == "" && err != nil {
+		return fmt.Errorf("no kernel found: %w", err)
 	}
 	rep, err := triage.Run(env.ctx, k)
 	if err != nil {
@@ -54,7 +54,7 @@ func runSys(env *environment, k *kernel.Kernel, asJSON bool) error {
 	}
 	for _, row := range sysRows(k, s, rep) {
 		if row[1] != "" {
-			fmt.Fprintf(env.out, "%13s: %s\n", row[0], printable(row[1]))
+			fmt.Fprintf(env.out, "%12s: %s\n", row[0], printable(row[1]))
 		}
 	}
 	return nil
@@ -63,7 +63,7 @@ func runSys(env *environment, k *kernel.Kernel, asJSON bool) error {
 // sysRows is the banner in crash's words and order.
 func sysRows(k *kernel.Kernel, s kernel.System, rep *triage.Report) [][2]string {
 	file := k.Dump().Name()
-	if k.Dump().Header.Incomplete {
+	if k.Dump().Header.Incomplete || k.Dump().Complete() != nil {
 		file += "  [INCOMPLETE]"
 	}
 	rows := [][2]string{

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/kautopsy/kautopsy/oops"
 	"github.com/kautopsy/kautopsy/triage"
 )
 
@@ -13,8 +14,8 @@ type reportFlags struct{ json, markdown bool }
 
 func addReportFlags(fs *pflag.FlagSet) *reportFlags {
 	f := &reportFlags{}
-	fs.BoolVar(&f.json, "json", false, "JSON")
-	fs.BoolVar(&f.markdown, "markdown", false, "Markdown, for a ticket")
+	fs.BoolVar(&f.json, "json", false, "print JSON")
+	fs.BoolVar(&f.markdown, "markdown", false, "print Markdown, for a ticket")
 	return f
 }
 
@@ -51,7 +52,7 @@ on another machine or build.`,
 					return printJSON(env.out, rep)
 				}
 				s := newScreen(env, rep)
-				s.dumpLine, s.file = dumpLine(k), args[0]
+				s.dumpLine, s.file, s.damaged = dumpLine(k), args[0], env.partial
 				if form.markdown {
 					return s.markdown(env.out)
 				}
@@ -65,7 +66,7 @@ on another machine or build.`,
 func oopsCommand() command {
 	return command{
 		name: "oops", group: "What happened", args: "FILE|-",
-		short: "the same verdict from kernel text: vmcore-dmesg.txt, a console capture",
+		short: "the same verdict from text: vmcore-dmesg.txt, a console capture",
 		long: `Reads any text with kernel messages in it; - is standard input. A text in which
 no report is found is no answer (exit 1).`,
 		example: "kautopsy oops /var/crash/vmcore-dmesg.txt",
@@ -97,8 +98,9 @@ func runOops(env *environment, name string, form *reportFlags) error {
 	if form.json {
 		return printJSON(env.out, struct {
 			*triage.Report
-			Oopses any `json:"oopses"`
-		}{rep, log.Oopses})
+			Oopses  []*oops.Oops     `json:"oopses"`
+			Missing []triage.Missing `json:"missing"` // in front of the report's own, to be last
+		}{rep, log.Oopses, rep.Missing})
 	}
 	s := newScreen(env, rep)
 	s.file, s.text = name, true

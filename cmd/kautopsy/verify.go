@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/vmcore"
 )
@@ -16,11 +17,11 @@ func verifyCommand() command {
 	return command{
 		name: "verify", group: "The dump", args: "DUMP",
 		short:   "read every page and report damage",
-		long:    "Decodes all pages on all CPUs. Exit 0 when every page is good, 4 when some are not.",
+		long:    "Decodes all pages on all CPUs. Exit 0 when every page is good, 4 when some\nare not.",
 		example: "kautopsy verify /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			df := addDumpFlags(fs)
-			asJSON := fs.Bool("json", false, "JSON")
+			asJSON := fs.Bool("json", false, "print JSON")
 			return func(env *environment, args []string) error {
 				d, rest, err := df.open(env, args)
 				if err != nil {
@@ -43,35 +44,38 @@ func runVerify(env *environment, d *vmcore.Dump, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	if len(v.Damage) > 0 {
-		env.partial = true
+	if v.Good+v.Lost+v.Corrupt == 0 {
+		return fmt.Errorf("%s holds no page at all", d.Name())
 	}
+	env.partial = env.partial || len(v.Damage) > 0
 	if asJSON {
 		return printJSON(env.out, verifyJSON(d, v))
 	}
 	printVerification(env.out, d, v)
+	printDamage(newSheet(env), v)
 	return nil
 }
 
 func printVerification(w io.Writer, d *vmcore.Dump, v *vmcore.Verification) {
 	verdict := "every page is good"
 	if n := v.Lost + v.Corrupt; n > 0 {
-		verdict = fmt.Sprintf("%d of %d pages are damaged", n, v.Good+n)
+		verdict = fmt.Sprintf("DAMAGED: %d of %d pages cannot be had", n, v.Good+n)
 	}
 	fmt.Fprintf(w, "%s\n\n", verdict)
 	row := func(name string, n uint64, note string) {
-		fmt.Fprintf(w, "  %-9s %10d pages %10s  %s\n", name, n, bytesOf(n*uint64(d.PageSize())), note)
+		fmt.Fprintf(w, "  %-9s %10d pages %10s   %s\n", name, n, bytesOf(n*uint64(d.PageSize())), note)
 	}
 	row("good", v.Good, fmt.Sprintf("%d of them zero", v.Zero))
-	row("excluded", v.Excluded, "left out by the dump filter")
+	if v.Excluded > 0 {
+		row("excluded", v.Excluded, "left out by the dump filter")
+	}
 	if v.Lost > 0 {
 		row("lost", v.Lost, "should be in the file")
 	}
 	if v.Corrupt > 0 {
 		row("corrupt", v.Corrupt, "do not decode")
 	}
-	fmt.Fprintf(w, "\n%s read in %s (%s/s)\n", bytesOf(v.Bytes), v.Elapsed.Round(time.Millisecond), rate(v))
-	printDamage(w, v)
+	fmt.Fprintf(w, "\n%s read in %.2f s (%s/s)\n", bytesOf(v.Bytes), v.Elapsed.Seconds(), rate(v))
 }
 
 func rate(v *vmcore.Verification) string {
@@ -79,19 +83,20 @@ func rate(v *vmcore.Verification) string {
 }
 
 // shownDamage is how many runs the text shows; JSON has them all.
-const shownDamage = 20
+const shownDamage = 12
 
-func printDamage(w io.Writer, v *vmcore.Verification) {
-	if len(v.Damage) == 0 {
-		return
-	}
-	fmt.Fprintf(w, "\nDamage, by page number\n")
+func printDamage(s *sheet, v *vmcore.Verification) {
 	for i, g := range v.Damage {
-		if i == shownDamage {
-			fmt.Fprintf(w, "  … and %d more runs (--json has them all)\n", len(v.Damage)-i)
+		switch i {
+		case 0:
+			fmt.Fprint(s.w, "\nDamage, by page number\n")
+		case shownDamage:
+			fmt.Fprintf(s.w, "  … and %s (--json has them all)\n", count(len(v.Damage)-i, "more run"))
 			return
 		}
-		fmt.Fprintf(w, "  %#x-%#x  %s\n", uint64(g.First), uint64(g.Last), printable(detail(g)))
+		line := fmt.Sprintf("  %#x-%#x  %s %s: %s", uint64(g.First), uint64(g.Last),
+			count(int(g.Last-g.First)+1, "page"), reasonWord(g.Why), detail(g))
+		fmt.Fprintln(s.w, clip(printable(line), s.width))
 	}
 }
 
@@ -110,23 +115,45 @@ func reasonWord(err error) string {
 	return "lost"
 }
 
-func verifyJSON(d *vmcore.Dump, v *vmcore.Verification) any {
-	type damage struct {
-		First  uint64 `json:"pfn_first"`
-		Last   uint64 `json:"pfn_last"`
-		Why    string `json:"why"`
-		Detail string `json:"detail"`
-	}
-	list := make([]damage, 0, len(v.Damage))
+// verifyDocument is the answer in JSON.
+type verifyDocument struct {
+	Schema   int              `json:"schema"`
+	File     string           `json:"file"`
+	PageSize int              `json:"page_size"`
+	Pages    verifyPages      `json:"pages"`
+	Damage   []verifyDamage   `json:"damage"`
+	Cut      bool             `json:"damage_cut"`
+	Bytes    uint64           `json:"bytes_read"`
+	Seconds  float64          `json:"seconds"`
+	Missing  []kernel.Missing `json:"missing"`
+}
+
+type verifyPages struct {
+	Present  uint64 `json:"present"`
+	Zero     uint64 `json:"zero"`
+	Excluded uint64 `json:"excluded"`
+	Hole     uint64 `json:"hole"`
+	Lost     uint64 `json:"lost"`
+	Corrupt  uint64 `json:"corrupt"`
+}
+
+type verifyDamage struct {
+	First  uint64 `json:"pfn_first"`
+	Last   uint64 `json:"pfn_last"`
+	Why    string `json:"why"`
+	Detail string `json:"detail"`
+}
+
+func verifyJSON(d *vmcore.Dump, v *vmcore.Verification) verifyDocument {
+	list := make([]verifyDamage, 0, len(v.Damage))
 	for _, g := range v.Damage {
-		list = append(list, damage{uint64(g.First), uint64(g.Last), reasonWord(g.Why), detail(g)})
+		list = append(list, verifyDamage{uint64(g.First), uint64(g.Last), reasonWord(g.Why), detail(g)})
 	}
-	return map[string]any{
-		"schema": schema, "file": d.Name(), "page_size": d.PageSize(),
-		"pages": map[string]uint64{
-			"present": v.Good, "zero": v.Zero, "excluded": v.Excluded, "hole": v.Hole, "lost": v.Lost, "corrupt": v.Corrupt,
-		},
-		"damage": list, "damage_cut": v.Cut, "bytes_read": v.Bytes, "seconds": v.Elapsed.Seconds(), "missing": []string{},
+	return verifyDocument{
+		Schema: schema, File: d.Name(), PageSize: d.PageSize(),
+		Pages:  verifyPages{v.Good, v.Zero, v.Excluded, v.Hole, v.Lost, v.Corrupt},
+		Damage: list, Cut: v.Cut, Bytes: v.Bytes, Seconds: v.Elapsed.Seconds(),
+		Missing: missing("dump", d.Header.Problems...),
 	}
 }
 

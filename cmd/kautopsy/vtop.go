@@ -20,7 +20,7 @@ func vtopCommand() command {
 		example: "kautopsy vtop /var/crash/vmcore init_task",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			df := addDumpFlags(fs)
-			asJSON := fs.Bool("json", false, "JSON")
+			asJSON := fs.Bool("json", false, "print JSON")
 			return func(env *environment, args []string) error {
 				k, rest, done, err := df.openKernel(env, args)
 				if err != nil {
@@ -45,6 +45,8 @@ type translation struct {
 	Flags    []string    `json:"flags,omitempty"`
 	Steps    []vtopStep  `json:"steps,omitempty"`
 	Why      string      `json:"why,omitempty"`
+
+	unmapped bool // the page tables say so
 }
 
 type vtopStep struct {
@@ -53,9 +55,15 @@ type vtopStep struct {
 	Value hexAddress `json:"value"`
 }
 
+type vtopDocument struct {
+	Schema       int              `json:"schema"`
+	Translations []translation    `json:"translations"`
+	Missing      []kernel.Missing `json:"missing"`
+}
+
 func runVtop(env *environment, k *kernel.Kernel, args []string, asJSON bool) error {
 	docs := make([]translation, 0, len(args))
-	var failed error
+	lack := []kernel.Missing{}
 	for i, arg := range args {
 		va, err := resolve(env, k, arg)
 		if err != nil {
@@ -63,8 +71,9 @@ func runVtop(env *environment, k *kernel.Kernel, args []string, asJSON bool) err
 		}
 		t, err := translate(k, va)
 		if err != nil {
-			failed = err
 			env.met(err)
+			env.warn("%v", err)
+			lack = append(lack, missing(arg, err)...)
 		}
 		docs = append(docs, t)
 		if !asJSON {
@@ -75,11 +84,14 @@ func runVtop(env *environment, k *kernel.Kernel, args []string, asJSON bool) err
 		}
 	}
 	if asJSON {
-		if err := printJSON(env.out, map[string]any{"schema": schema, "translations": docs, "missing": []string{}}); err != nil {
+		if err := printJSON(env.out, vtopDocument{schema, docs, lack}); err != nil {
 			return err
 		}
 	}
-	return failed
+	if len(lack) > 0 {
+		return errNoAnswer
+	}
+	return nil
 }
 
 // translate asks the linear rules and the page tables; they must agree.
@@ -105,30 +117,34 @@ func translate(k *kernel.Kernel, va uint64) (translation, error) {
 	for _, s := range w.Steps {
 		t.Steps = append(t.Steps, vtopStep{s.Level, hexAddress(s.Entry), hexAddress(s.Value)})
 	}
-	if err != nil {
-		t.Why = err.Error()
-		if errors.Is(err, phys.ErrUnmapped) {
-			t.Physical, t.How = nil, ""
-		}
-		if t.Physical != nil {
-			err = nil
-		}
-		return t, err
+	rule := t.Physical
+	switch {
+	case errors.Is(err, phys.ErrUnmapped):
+		t.Physical, t.How, t.unmapped = nil, "", true
+	case err == nil && rule != nil && phys.Addr(*rule) != w.Addr:
+		err = fmt.Errorf("%#x: the page tables say %#x, the rule of the %s %#x: %w", va, uint64(w.Addr), t.How, uint64(*rule), phys.ErrCorrupt)
+		t.Physical, t.How = nil, ""
+	case err == nil:
+		set(w.Addr, "page tables")
+		t.PageSize, t.Flags = w.PageSize, w.Flags
+		return t, nil
 	}
-	if t.Physical != nil && phys.Addr(*t.Physical) != w.Addr {
-		t.Why = fmt.Sprintf("the page tables say %#x, the rule of the %s %#x", uint64(w.Addr), t.How, uint64(*t.Physical))
-		t.Physical = nil
+	t.Why = err.Error()
+	if t.Physical != nil { // the rule answers, and Why tells what the tables lack
+		return t, nil
 	}
-	set(w.Addr, "page tables")
-	t.PageSize, t.Flags = w.PageSize, w.Flags
-	return t, nil
+	return t, err
 }
 
-// print writes crash's form.
+// print writes crash's form: the addresses, the way through the tables, the entry with its
+// flags.
 func (t *translation) print(w io.Writer) {
-	physical := "(not mapped)"
-	if t.Physical != nil {
+	physical := "(unknown)"
+	switch {
+	case t.Physical != nil:
 		physical = fmt.Sprintf("%x", uint64(*t.Physical))
+	case t.unmapped:
+		physical = "(not mapped)"
 	}
 	fmt.Fprintf(w, "%-16s  %s\n%-16x  %s\n", "VIRTUAL", "PHYSICAL", uint64(t.Virtual), physical)
 	if len(t.Steps) > 0 {
@@ -138,14 +154,27 @@ func (t *translation) print(w io.Writer) {
 		fmt.Fprintf(w, "%6s: %x => %x\n", s.Level, uint64(s.Entry), uint64(s.Value))
 	}
 	if t.PageSize > 0 && t.Physical != nil {
-		size := strings.ReplaceAll(strings.TrimSuffix(bytesOf(t.PageSize), "iB")+"B", " ", "")
-		fmt.Fprintf(w, "%6s: %x  (%s)", "PAGE", uint64(*t.Physical)&^(t.PageSize-1), size)
-		if len(t.Flags) > 0 {
-			fmt.Fprintf(w, "  (%s)", strings.Join(t.Flags, "|"))
-		}
-		fmt.Fprintln(w)
+		t.printPage(w)
 	}
-	if t.Why != "" {
-		fmt.Fprintf(w, "%s\n", printable(t.Why))
+	if t.Why != "" && t.Physical != nil {
+		fmt.Fprintf(w, "\n%s\n", printable(t.Why))
 	}
+}
+
+func (t *translation) printPage(w io.Writer) {
+	page := uint64(*t.Physical) &^ (t.PageSize - 1)
+	size := strings.ReplaceAll(strings.TrimSuffix(bytesOf(t.PageSize), "iB")+"B", " ", "")
+	fmt.Fprintf(w, "%6s: %x  (%s)\n", "PAGE", page, size)
+	if len(t.Flags) > 0 && len(t.Steps) > 0 {
+		value := fmt.Sprintf("%x", uint64(t.Steps[len(t.Steps)-1].Value))
+		physical := fmt.Sprintf("%x", page)
+		fmt.Fprintf(w, "\n%s  %s  FLAGS\n%s  %s  (%s)\n", centre("PTE", len(value)), centre("PHYSICAL", len(physical)),
+			centre(value, len("PTE")), centre(physical, len("PHYSICAL")), strings.Join(t.Flags, "|"))
+	}
+}
+
+// centre puts a heading over its column.
+func centre(s string, width int) string {
+	left := max(0, width-len(s)) / 2
+	return fmt.Sprintf("%*s%-*s", left, "", max(width, len(s))-left, s)
 }
