@@ -30,7 +30,11 @@ func Run(ctx context.Context, k *kernel.Kernel) (*Report, error) {
 	r, log, _ := Text(text)
 	r.miss("the end of the dump", k.Dump().Complete(), "what stood there is lost")
 	r.miss("the log", logErr, "what the kernel said before it died is not known")
-	r.miss("symbols", symErr, "addresses have no names")
+	if table == nil {
+		r.miss("symbols", symErr, "addresses have no names")
+	} else {
+		r.miss("some symbols", symErr, "some addresses have no names")
+	}
 	n := namer{table}
 	r.CPUs = cpus(k, n)
 	if len(log.Oopses) == 0 {

@@ -99,6 +99,18 @@ func (d *Dump) Complete() error {
 	return nil
 }
 
+// Stored counts the pages by the codec in which they are stored ("none", "zlib", "lzo",
+// "snappy", "zstd"). A container that stores memory as it is answers "none" for all.
+func (d *Dump) Stored() (map[string]uint64, error) {
+	if s, ok := d.c.(interface {
+		Stored() (map[string]uint64, error)
+	}); ok {
+		return s.Stored()
+	}
+	c, err := d.Counts()
+	return map[string]uint64{"none": c.Present}, err
+}
+
 // Runs yields the runs of pages of one state, ascending; pages in no run are holes.
 func (d *Dump) Runs() iter.Seq2[phys.Run, error] { return d.c.Runs() }
 

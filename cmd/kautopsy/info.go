@@ -60,6 +60,7 @@ type infoDocument struct {
 	DumpLevel     *int              `json:"dump_level,omitempty"`
 	Codec         string            `json:"codec,omitempty"`
 	Pages         *infoPages        `json:"pages,omitempty"`
+	Stored        *storedPages      `json:"compression,omitempty"` // of dumps of fewPages
 	VMCoreInfo    map[string]string `json:"vmcoreinfo,omitempty"`
 	InfoOrigin    string            `json:"vmcoreinfo_origin,omitempty"`
 	Kernel        infoKernel        `json:"kernel"`
@@ -92,6 +93,10 @@ type infoNote struct {
 	Size int    `json:"size"`
 }
 
+// fewPages is up to how many pages info counts their codecs, which takes 24 bytes a page;
+// verify counts them all.
+const fewPages = 1 << 20
+
 // describe gathers what info prints.
 func describe(env *environment, k *kernel.Kernel) *infoDocument {
 	d := k.Dump()
@@ -122,6 +127,9 @@ func describe(env *environment, k *kernel.Kernel) *infoDocument {
 	miss("page counts", err)
 	if err == nil {
 		doc.Pages = &infoPages{c.Present, c.Excluded, c.Hole, c.Lost}
+		if c.Present <= fewPages {
+			doc.Stored = stored(d)
+		}
 	}
 	for n, err := range d.Notes() {
 		miss("notes", err)

@@ -19,7 +19,7 @@ var documents = []struct {
 	{
 		[]string{"info"},
 		"schema file size format format_version flattened parts arch byte_order page_size max_pfn incomplete dump_level " +
-			"codec pages vmcoreinfo vmcoreinfo_origin kernel crash_time cpus notes translation missing",
+			"codec pages compression vmcoreinfo vmcoreinfo_origin kernel crash_time cpus notes translation missing",
 		map[string]string{
 			"pages":  "present excluded hole lost",
 			"kernel": "release version machine nodename build_id",
@@ -33,7 +33,7 @@ var documents = []struct {
 	},
 	{
 		[]string{"verify"},
-		"schema file page_size pages damage damage_cut bytes_read seconds missing",
+		"schema file page_size pages compression damage damage_cut bytes_read seconds missing",
 		map[string]string{"pages": "present zero excluded hole lost corrupt"},
 	},
 	{

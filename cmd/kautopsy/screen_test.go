@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -138,8 +139,8 @@ func TestCrowdedScreen(t *testing.T) {
 		Panic:     &triage.Panic{},
 		System:    &triage.System{Kernel: triage.Kernel{Release: long}, Hardware: long, Date: "2026-11-21T14:26:45Z"},
 	}
-	for range 40 {
-		rep.Panic.Trace = append(rep.Panic.Trace, triage.Frame{Symbol: "some_function"})
+	for i := range 40 {
+		rep.Panic.Trace = append(rep.Panic.Trace, triage.Frame{Symbol: fmt.Sprintf("some_function_%d", i)})
 		rep.Findings = append(rep.Findings, triage.Finding{Title: long, Evidence: []triage.Evidence{{Text: long}, {Text: long}, {Text: long}}})
 		rep.CPUs = append(rep.CPUs, triage.CPU{PC: triage.Frame{Symbol: "cpu_idle"}})
 		rep.Missing = append(rep.Missing, triage.Missing{What: "a thing", Why: long})
@@ -150,6 +151,19 @@ func TestCrowdedScreen(t *testing.T) {
 		t.Errorf("%d frames", n)
 	}
 	checkScreen(t, "crowded", out.String(), 0)
+}
+
+// TestRecursionTakesOneLine: the same place over and over is said once, with its count.
+func TestRecursionTakesOneLine(t *testing.T) {
+	rep := &triage.Report{Panic: &triage.Panic{Trace: []triage.Frame{{Symbol: "top", Culprit: true}}}}
+	for i := range 30 {
+		rep.Panic.Trace = append(rep.Panic.Trace, triage.Frame{N: i + 1, Symbol: "recurse"})
+	}
+	rep.Panic.Trace = append(rep.Panic.Trace, triage.Frame{N: 31, Symbol: "entry"})
+	got := (&screen{rep: rep, width: screenWidth}).trace(5)
+	if len(got) != 3 || !strings.Contains(got[1], "recurse  × 30") || !strings.Contains(got[2], "entry") {
+		t.Errorf("%q", got)
+	}
 }
 
 // TestTraceLosesTheWayOfDying: without room the frames before the culprit go first.

@@ -20,14 +20,28 @@ func (s *screen) trace(n int) []string {
 		lines = append(lines, s.paint.dim(fmt.Sprintf("    … %s of how it died", count(skipped, "frame"))))
 	}
 	frames = frames[skipped:]
-	room := n - len(lines)
-	for i, f := range frames {
-		if i == room-1 && len(frames) > room {
-			return append(lines, s.paint.dim(fmt.Sprintf("    … %d more", len(frames)-i)))
+	for len(frames) > 0 {
+		same := repeats(frames)
+		left := len(frames) - same
+		if len(lines) == n-1 && left > 0 {
+			return append(lines, s.paint.dim(fmt.Sprintf("    … %d more", len(frames))))
 		}
-		lines = append(lines, s.frame(f))
+		line := s.frame(frames[0])
+		if same > 1 {
+			line += s.paint.dim(fmt.Sprintf("  × %d", same))
+		}
+		lines, frames = append(lines, line), frames[same:]
 	}
 	return lines
+}
+
+// repeats is how many frames at the start are the same place: a recursion.
+func repeats(frames []triage.Frame) int {
+	n := 1
+	for n < len(frames) && !frames[n-1].Culprit && frameName(frames[n]) == frameName(frames[0]) && frames[n].Kind == frames[0].Kind {
+		n++
+	}
+	return n
 }
 
 // frames are those to show: the reliable ones, unless there are none.

@@ -121,6 +121,7 @@ type verifyDocument struct {
 	File     string           `json:"file"`
 	PageSize int              `json:"page_size"`
 	Pages    verifyPages      `json:"pages"`
+	Stored   *storedPages     `json:"compression,omitempty"`
 	Damage   []verifyDamage   `json:"damage"`
 	Cut      bool             `json:"damage_cut"`
 	Bytes    uint64           `json:"bytes_read"`
@@ -135,6 +136,24 @@ type verifyPages struct {
 	Hole     uint64 `json:"hole"`
 	Lost     uint64 `json:"lost"`
 	Corrupt  uint64 `json:"corrupt"`
+}
+
+// storedPages counts pages by the codec in which they are stored.
+type storedPages struct {
+	None   uint64 `json:"none"`
+	Zlib   uint64 `json:"zlib"`
+	LZO    uint64 `json:"lzo"`
+	Snappy uint64 `json:"snappy"`
+	Zstd   uint64 `json:"zstd"`
+}
+
+// stored counts, nil where the descriptors cannot be read.
+func stored(d *vmcore.Dump) *storedPages {
+	n, err := d.Stored()
+	if err != nil {
+		return nil
+	}
+	return &storedPages{n["none"], n["zlib"], n["lzo"], n["snappy"], n["zstd"]}
 }
 
 type verifyDamage struct {
@@ -152,6 +171,7 @@ func verifyJSON(d *vmcore.Dump, v *vmcore.Verification) verifyDocument {
 	return verifyDocument{
 		Schema: schema, File: d.Name(), PageSize: d.PageSize(),
 		Pages:  verifyPages{v.Good, v.Zero, v.Excluded, v.Hole, v.Lost, v.Corrupt},
+		Stored: stored(d),
 		Damage: list, Cut: v.Cut, Bytes: v.Bytes, Seconds: v.Elapsed.Seconds(),
 		Missing: missing("dump", d.Header.Problems...),
 	}
