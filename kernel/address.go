@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/kautopsy/kautopsy/internal/arch"
@@ -17,8 +18,14 @@ type VirtError struct {
 	Err error // wraps one of the phys reasons
 }
 
-// Error reads like "virtual 0xffffc90000000000: not mapped".
-func (e *VirtError) Error() string { return fmt.Sprintf("virtual %#x: %v", e.VA, e.Err) }
+// Error reads like "virtual 0xffffc90000000000: PMD entry at physical 0x1a3f008: not mapped".
+func (e *VirtError) Error() string {
+	var w *arch.WalkError
+	if errors.As(e.Err, &w) && w.VA == e.VA { // says the address itself
+		return fmt.Sprintf("virtual %v", e.Err)
+	}
+	return fmt.Sprintf("virtual %#x: %v", e.VA, e.Err)
+}
 
 // Unwrap gives the reason to errors.Is.
 func (e *VirtError) Unwrap() error { return e.Err }

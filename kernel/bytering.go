@@ -78,20 +78,23 @@ func (k *Kernel) parts(spans []virtSpan) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		for _, s := range spans {
 			for s.n > 0 {
-				b := make([]byte, s.n)
+				b := make([]byte, min(s.n, partBytes))
 				got, err := k.ReadVirt(b, s.va)
 				if got > 0 && !yield(b[:got], nil) || err != nil && !yield(nil, err) {
 					return
 				}
-				if err == nil {
-					break
+				next := s.va + uint64(got)
+				if err != nil {
+					next = k.nextPage(next)
 				}
-				next := k.nextPage(s.va + uint64(got))
 				s = virtSpan{next, s.n - min(s.n, next-s.va)}
 			}
 		}
 	}
 }
+
+// partBytes is how much of the ring is read at once.
+const partBytes = 64 << 10
 
 // nextPage is the beginning of the page behind the one of va.
 func (k *Kernel) nextPage(va uint64) uint64 { return (va | uint64(k.PageSize()-1)) + 1 }

@@ -53,7 +53,8 @@ func (f Format) stamp(b []byte, r Record) []byte {
 		b = f.Boot.Add(r.Since).UTC().AppendFormat(append(b, '['), "Mon Jan _2 15:04:05 MST 2006")
 		return append(b, "] "...)
 	}
-	return fmt.Appendf(b, "[%5d.%06d] ", r.Since/time.Second, r.Since%time.Second/time.Microsecond)
+	ns := uint64(r.Since) // as the kernel keeps it
+	return fmt.Appendf(b, "[%5d.%06d] ", ns/1e9, ns%1e9/1e3)
 }
 
 // appendPrintable writes bytes that are neither printable nor white space in the C locale

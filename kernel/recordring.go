@@ -22,10 +22,12 @@ type records struct {
 	tsOff, lenOff, textOff, dictOff uint64
 	facilityOff, callerOff          uint64
 	hasCaller                       bool
-	b                               []byte
+	b, headBytes                    []byte
+	tries                           int
 }
 
-// recordRing walks the ring of records.
+// recordRing walks the ring of records. Behind a record that cannot be read it goes on with
+// the next one that is surely one.
 func (k *Kernel) recordRing(yield func(Record, error) bool) {
 	r, err := k.openRecords()
 	if err != nil {
@@ -45,10 +47,12 @@ func (k *Kernel) recordRing(yield func(Record, error) bool) {
 			continue
 		}
 		rec.Seq = seq
-		if !yield(rec, err) || length == 0 {
+		if !yield(rec, err) {
 			return
 		}
-		seq++
+		if seq++; length == 0 {
+			length = r.behind(at) - at
+		}
 		at += length
 		if walked += length; walked > r.size || at > r.size {
 			yield(Record{}, fmt.Errorf("log_buf: records go past %#x without meeting log_next_idx %#x: %w", at, r.next, phys.ErrCorrupt))
@@ -80,6 +84,7 @@ func (k *Kernel) openRecords() (*records, error) {
 	if end := max(r.tsOff+8, r.lenOff+2, r.textOff+2, r.facilityOff+2, r.callerOff+4*uint64(min(1, r.callerOff))); end > r.header || r.header > 64 {
 		return nil, fmt.Errorf("struct %s of %d bytes has members up to %d: %w", name, r.header, end, phys.ErrCorrupt)
 	}
+	r.headBytes = make([]byte, r.header)
 	f := &fields{k: k}
 	at := func(symbol string) uint64 { a, _ := k.info.Symbol(symbol); return a }
 	r.buf = f.uint(at("log_buf"), k.ptrSize())
@@ -94,41 +99,98 @@ func (k *Kernel) openRecords() (*records, error) {
 	return r, nil
 }
 
+// recordHead is the fixed part of a record.
+type recordHead struct {
+	b                  []byte
+	length, text, dict uint64 // length 0 is the mark to go on at the ring's start
+}
+
+func (r *records) head(at uint64) (h recordHead, err error) {
+	if at+r.header > r.size {
+		return h, nil
+	}
+	h.b = r.headBytes
+	if _, err := r.k.ReadVirt(h.b, r.buf+at); err != nil {
+		return h, fmt.Errorf("log record at %#x: %w", at, err)
+	}
+	order := r.k.dump.Header.Order
+	length := uint64(order.Uint16(h.b[r.lenOff:]))
+	if length == 0 {
+		return h, nil
+	}
+	h.text, h.dict = uint64(order.Uint16(h.b[r.textOff:])), uint64(order.Uint16(h.b[r.dictOff:]))
+	if length < r.header || r.header+h.text+h.dict > length || at+length > r.size {
+		return h, fmt.Errorf("log record at %#x of %d bytes, text %d, dict %d: %w", at, length, h.text, h.dict, phys.ErrCorrupt)
+	}
+	h.length = length
+	return h, nil
+}
+
 // record reads the record at a place in the ring; length 0 is the mark to go on at the
 // ring's start, or comes with an error.
 func (r *records) record(at uint64) (rec Record, length uint64, err error) {
-	if at+r.header > r.size {
-		return rec, 0, nil
-	}
-	var head [64]byte
-	h := head[:r.header]
-	if _, err := r.k.ReadVirt(h, r.buf+at); err != nil {
-		return rec, 0, fmt.Errorf("log record at %#x: %w", at, err)
+	h, err := r.head(at)
+	if err != nil || h.length == 0 {
+		return rec, 0, err
 	}
 	order := r.k.dump.Header.Order
-	length = uint64(order.Uint16(h[r.lenOff:]))
-	if length == 0 {
-		return rec, 0, nil
-	}
-	text, dict := uint64(order.Uint16(h[r.textOff:])), uint64(order.Uint16(h[r.dictOff:]))
-	if length < r.header || r.header+text+dict > length || at+length > r.size {
-		return rec, 0, fmt.Errorf("log record at %#x of %d bytes, text %d, dict %d: %w", at, length, text, dict, phys.ErrCorrupt)
-	}
 	rec = Record{
-		Since: time.Duration(order.Uint64(h[r.tsOff:])), Facility: int(h[r.facilityOff]),
-		Level: r.k.level(h[r.facilityOff+1]),
+		Since: time.Duration(order.Uint64(h.b[r.tsOff:])), Facility: int(h.b[r.facilityOff]),
+		Level: r.k.level(h.b[r.facilityOff+1]),
 	}
 	if r.hasCaller {
-		rec.Caller = caller(order.Uint32(h[r.callerOff:]))
+		rec.Caller = caller(order.Uint32(h.b[r.callerOff:]))
 	}
-	r.b = append(r.b[:0], make([]byte, text+dict)...)
+	r.b = append(r.b[:0], make([]byte, h.text+h.dict)...)
 	n, err := r.k.ReadVirt(r.b, r.buf+at+r.header)
-	rec.Text = r.b[:min(text, uint64(n))]
+	rec.Text = r.b[:min(h.text, uint64(n))]
 	if err != nil {
-		return rec, length, fmt.Errorf("log record at %#x: %w", at, err)
+		return rec, h.length, fmt.Errorf("log record at %#x: %w", at, err)
 	}
-	rec.Dict = parseDict(r.b[text:])
-	return rec, length, nil
+	rec.Dict = parseDict(r.b[h.text:])
+	return rec, h.length, nil
+}
+
+const (
+	recordAlign = 4       // LOG_ALIGN; 8 where the processor wants it
+	sureRecords = 3       // so many that fit each other are no accident
+	maxTries    = 1 << 18 // places at which a walk looks for a record
+)
+
+// behind is where the walk goes on behind a record that cannot be read: at the first place
+// from which records follow one another, else at the end of the ring or of the walk.
+func (r *records) behind(at uint64) uint64 {
+	end := r.size
+	if at < r.next {
+		end = r.next
+	}
+	for at += recordAlign; at < end && r.tries < maxTries; r.tries++ {
+		ok, err := r.sure(at, end)
+		switch {
+		case ok:
+			return at
+		case err == nil || phys.Reason(err) == phys.ErrCorrupt:
+			at += recordAlign
+		default:
+			at = r.k.nextPage(r.buf+at) - r.buf
+		}
+	}
+	return end
+}
+
+// sure tells whether records follow one another from a place on.
+func (r *records) sure(at, end uint64) (bool, error) {
+	for range sureRecords {
+		if at == end {
+			return true, nil
+		}
+		h, err := r.head(at)
+		if slack := h.length - r.header - h.text - h.dict; err != nil || h.length == 0 || slack >= 8 || h.length%recordAlign != 0 {
+			return false, err
+		}
+		at += h.length
+	}
+	return true, nil
 }
 
 // parseDict reads KEY=VALUE strings that are separated by NULs.

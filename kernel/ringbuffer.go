@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"bytes"
 	"fmt"
 	"time"
 
@@ -35,7 +34,8 @@ type ring struct {
 	infoSize, seqOff, tsOff, lenOff, idOff uint64
 	devOff, subsysOff, deviceOff           uint64
 	subsysLen, deviceLen                   uint64
-	desc, info, text                       []byte
+	descWin, infoWin, textWin              window // read ahead
+	desc, info                             []byte // of the record at hand
 }
 
 // States of a descriptor; a record in the others is being written or is gone.
@@ -71,7 +71,7 @@ func (k *Kernel) openRing() (*ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &ring{k: k, word: k.ptrSize()}
+	r := &ring{k: k, word: k.ptrSize(), descWin: window{k: k}, infoWin: window{k: k}, textWin: window{k: k}}
 	r.idMask = 1<<(8*r.word-2) - 1
 	l := &layout{k: k}
 	r.offsets(l)
@@ -117,9 +117,6 @@ func (r *ring) offsets(l *layout) {
 	if l.err == nil && (inDesc > r.descSize || inInfo > r.infoSize) {
 		l.err = fmt.Errorf("members of prb_desc or printk_info beyond its end: %w", phys.ErrCorrupt)
 	}
-	if l.err == nil {
-		r.desc, r.info = make([]byte, r.descSize), make([]byte, r.infoSize)
-	}
 }
 
 // fields reads integers; the first error sticks.
@@ -140,7 +137,7 @@ func (f *fields) uint(va uint64, size int) uint64 {
 // record reads the record of one id; ok is false for a descriptor that holds none.
 func (r *ring) record(id uint64) (rec Record, ok bool, err error) {
 	i := id % r.count
-	if _, err := r.k.ReadVirt(r.desc, r.descs+i*r.descSize); err != nil {
+	if r.desc, err = r.descWin.get(r.descs+i*r.descSize, int(r.descSize)); err != nil {
 		return rec, false, fmt.Errorf("log descriptor %#x: %w", id, err)
 	}
 	state := r.long(r.desc[r.stateOff:])
@@ -150,7 +147,7 @@ func (r *ring) record(id uint64) (rec Record, ok bool, err error) {
 	case kind != descCommitted && kind != descFinalized:
 		return rec, false, nil
 	}
-	if _, err := r.k.ReadVirt(r.info, r.infos+i*r.infoSize); err != nil {
+	if r.info, err = r.infoWin.get(r.infos+i*r.infoSize, int(r.infoSize)); err != nil {
 		return rec, false, fmt.Errorf("log record %#x: %w", id, err)
 	}
 	order := r.k.dump.Header.Order
@@ -209,12 +206,12 @@ func (r *ring) textOf(id, length uint64) ([]byte, error) {
 		return nil, fmt.Errorf("block from %#x to %#x: %w", begin, next, phys.ErrCorrupt)
 	}
 	length = min(length, next-begin-word)
-	r.text = append(r.text[:0], make([]byte, word+length)...)
-	if n, err := r.k.ReadVirt(r.text, r.data+begin); err != nil {
-		return bytes.Clone(r.text[min(word, uint64(n)):n]), err
+	text, err := r.textWin.get(r.data+begin, int(word+length))
+	if err != nil {
+		return text[min(int(word), len(text)):], err
 	}
-	if got := r.long(r.text) & r.idMask; got != id {
+	if got := r.long(text) & r.idMask; got != id {
 		return nil, fmt.Errorf("its block belongs to record id %#x: %w", got, phys.ErrCorrupt)
 	}
-	return r.text[word:], nil
+	return text[word:], nil
 }

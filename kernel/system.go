@@ -3,6 +3,7 @@ package kernel
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/bits"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/kautopsy/kautopsy/internal/bin"
 	"github.com/kautopsy/kautopsy/phys"
+	"github.com/kautopsy/kautopsy/symbols"
 	"github.com/kautopsy/kautopsy/vmcore"
 )
 
@@ -80,20 +82,51 @@ func (k *Kernel) System(ctx context.Context) System {
 	if s.Memory == 0 {
 		s.Memory = k.ram()
 	}
-	_, err = k.Symbols()
+	table, err := k.Symbols()
 	miss("symbols", err)
+	if table != nil {
+		k.fromVariables(&s, miss)
+	}
 	s.CPUs = k.CPUs()
-	s.Load = k.load()
-	if n, err := k.variable("nr_threads", 4); err == nil && n < 1<<22 {
-		s.Tasks = int(n) + s.CPUs
-	}
-	if khz, err := k.variable("cpu_khz", 4); err == nil {
-		s.MHz = int(khz / 1000)
-	}
-	if mask, err := k.variable("tainted_mask", k.ptrSize()); err == nil {
-		s.Taint = &mask
+	if s.Tasks > 0 {
+		s.Tasks += s.CPUs
 	}
 	return s
+}
+
+// fromVariables reads what stands in variables of the kernel. Some of them not every
+// kernel has: one for a single processor has no mask of processors.
+func (k *Kernel) fromVariables(s *System, miss func(string, error)) {
+	optional := func(what string, err error) {
+		if !errors.Is(err, symbols.ErrNoSymbol) {
+			miss(what, err)
+		}
+	}
+	var err error
+	s.Load, err = k.load()
+	miss("load", err)
+	s.Tasks, err = k.threads()
+	miss("tasks", err)
+	_, err = k.onlineCPUs()
+	optional("processors online", err)
+	khz, err := k.variable("cpu_khz", 4)
+	optional("clock rate", err)
+	s.MHz = int(khz / 1000)
+	mask, err := k.variable("tainted_mask", k.ptrSize())
+	if optional("taint flags", err); err == nil {
+		s.Taint = &mask
+	}
+}
+
+const maxThreads = 1 << 22 // PID_MAX_LIMIT
+
+// threads reads nr_threads, which does not count the idle tasks.
+func (k *Kernel) threads() (int, error) {
+	n, err := k.variable("nr_threads", 4)
+	if err == nil && n > maxThreads {
+		return 0, fmt.Errorf("nr_threads is %d: %w", n, phys.ErrCorrupt)
+	}
+	return int(n), err
 }
 
 // variable reads an integer variable of the kernel by its symbol.
@@ -160,50 +193,54 @@ func (k *Kernel) readUtsname(at uint64) (vmcore.Utsname, error) {
 // least those that left registers (arm64 takes itself offline before it saves them).
 func (k *Kernel) CPUs() int {
 	cpus, _ := k.dump.CPUs()
-	return max(k.onlineCPUs(), len(cpus))
+	online, _ := k.onlineCPUs()
+	return max(online, len(cpus))
 }
 
-// onlineCPUs counts the bits of __cpu_online_mask (cpu_online_bits before 4.5), as many
-// as nr_cpu_ids says.
-func (k *Kernel) onlineCPUs() int {
+// onlineCPUs counts the bits of __cpu_online_mask (cpu_online_bits before 4.5), an array of
+// longs, as many as nr_cpu_ids says.
+func (k *Kernel) onlineCPUs() (n int, err error) {
 	ids, err := k.variable("nr_cpu_ids", 4)
-	if err != nil || ids == 0 || ids > 1<<16 {
-		return 0
+	if err == nil && (ids == 0 || ids > 1<<16) {
+		err = fmt.Errorf("nr_cpu_ids is %d: %w", ids, phys.ErrCorrupt)
 	}
-	for _, name := range []string{"__cpu_online_mask", "cpu_online_bits"} {
-		sym, err := k.Symbol(name)
+	if err != nil {
+		return 0, err
+	}
+	sym, err := k.Symbol("__cpu_online_mask")
+	if errors.Is(err, symbols.ErrNoSymbol) {
+		sym, err = k.Symbol("cpu_online_bits")
+	}
+	if err != nil {
+		return 0, err
+	}
+	long := uint64(k.ptrSize())
+	for at := uint64(0); at*8 < ids; at += long {
+		v, err := k.pointer(sym.Addr + at)
 		if err != nil {
-			continue
+			return 0, err
 		}
-		n := 0
-		for word := uint64(0); word*64 < ids; word++ {
-			v, err := k.uint(sym.Addr+8*word, 8)
-			if err != nil {
-				return n
-			}
-			n += bits.OnesCount64(v)
-		}
-		return n
+		n += bits.OnesCount64(v)
 	}
-	return 0
+	return n, nil
 }
 
 // load reads avenrun: three averages in fixed point with 11 bits behind the point
 // (include/linux/sched/loadavg.h FSHIFT).
-func (k *Kernel) load() []float64 {
+func (k *Kernel) load() ([]float64, error) {
 	sym, err := k.Symbol("avenrun")
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	out := make([]float64, 3)
 	for i := range out {
 		v, err := k.pointer(sym.Addr + uint64(i*k.ptrSize()))
 		if err != nil {
-			return nil
+			return nil, err
 		}
 		out[i] = float64(v) / (1 << 11)
 	}
-	return out
+	return out, nil
 }
 
 // ram is the memory that the container knows of.
@@ -241,16 +278,26 @@ func memoryLine(line string) uint64 {
 	return n * 1024
 }
 
-// CrashCPU is the processor that owned the crash path: panic_cpu (4.5+), else crashing_cpu;
-// ok is false when neither says, as in a kernel that did not crash itself.
-func (k *Kernel) CrashCPU() (cpu int, ok bool) {
+// ErrNotCrashed: no processor was in the kernel's crash path.
+var ErrNotCrashed = errors.New("no CPU was in the crash path")
+
+// CrashCPU is the processor that owned the crash path: panic_cpu (4.5+), else crashing_cpu.
+// In a kernel that did not crash itself the error is ErrNotCrashed; another error says why
+// it cannot be known.
+func (k *Kernel) CrashCPU() (cpu int, err error) {
+	var unknown error
 	for _, name := range []string{"panic_cpu", "crashing_cpu"} {
 		v, err := k.variable(name, 4)
-		if n := int32(v); err == nil && n >= 0 && n < 1<<16 {
-			return int(n), true
+		if err != nil {
+			unknown = err
+			continue
 		}
+		if n := int32(v); n >= 0 && n < 1<<16 {
+			return int(n), nil
+		}
+		unknown = ErrNotCrashed
 	}
-	return 0, false
+	return 0, unknown
 }
 
 // taintLetters are the letters of the taint flags, bit by bit, when set (kernel/panic.c).
