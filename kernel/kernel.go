@@ -82,17 +82,14 @@ func (k *Kernel) Dump() *vmcore.Dump { return k.dump }
 // Info is the kernel's VMCOREINFO, or why there is none.
 func (k *Kernel) Info() (*vmcore.VMCoreInfo, error) {
 	if k.info == nil {
-		return nil, k.needInfo("")
+		return nil, k.needInfo()
 	}
 	return k.info, nil
 }
 
 // needInfo is what an answer that needs VMCOREINFO says when there is none.
-func (k *Kernel) needInfo(what string) error {
-	if what != "" {
-		what += ": "
-	}
-	return fmt.Errorf("%s%w, neither in its notes nor in its memory (give its text with --vmcoreinfo FILE)", what, k.infoErr)
+func (k *Kernel) needInfo() error {
+	return fmt.Errorf("%w, neither in its notes nor in its memory (give its text with --vmcoreinfo FILE)", k.infoErr)
 }
 
 // PageSize is the kernel's page size, which can differ from the dump's block size.

@@ -54,7 +54,7 @@ func (k *Kernel) Log(ctx context.Context) iter.Seq2[Record, error] {
 // logForm finds which log the kernel has by the symbols that it wrote down.
 func (k *Kernel) logForm() (func(func(Record, error) bool), error) {
 	if k.info == nil {
-		return nil, k.needInfo("the log")
+		return nil, k.needInfo()
 	}
 	if k.spc == nil {
 		return nil, fmt.Errorf("the log: %w", k.spaceErr)

@@ -2,6 +2,7 @@ package vmcore
 
 import (
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -228,8 +229,26 @@ func (d *Dump) findArch() (arch.Arch, error) {
 	}
 	for n, err := range d.Notes() {
 		if err == nil && n.Name == "CORE" && n.Type == elfnote.TypePRStatus {
-			return arch.ByPRStatus(len(n.Desc), d.Header.PtrSize, nil)
+			a, err := arch.ByPRStatus(len(n.Desc), d.Header.PtrSize, nil)
+			if err != nil {
+				return nil, err
+			}
+			return d.inOrder(a)
 		}
 	}
 	return nil, fmt.Errorf("the file does not say which processor it is of: %w", phys.ErrUnsupported)
+}
+
+// inOrder is a, or the processor of the same family that runs in the dump's byte order:
+// the notes of ppc64 and ppc64le have the same length.
+func (d *Dump) inOrder(a arch.Arch) (arch.Arch, error) {
+	info := a.Info()
+	if info.Order == nil || info.Order == d.Header.Order {
+		return a, nil
+	}
+	class := elf.ELFCLASS64
+	if info.PtrSize == 4 {
+		class = elf.ELFCLASS32
+	}
+	return arch.ByMachine(info.Machine, class, d.Header.Order)
 }

@@ -117,3 +117,22 @@ offer kautopsy log vmcore -
 		t.Errorf("%v:\n%s", err, out)
 	}
 }
+
+// TestReadmeOutput: what the README shows is what its first command prints.
+func TestReadmeOutput(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "$ kautopsy triage testdata/tiny/vmcore.zlib\n")
+	shown, _, _ := strings.Cut(rest, "```")
+	t.Chdir("../..")
+	var out, errs strings.Builder
+	env := &environment{ctx: t.Context(), out: &out, err: &errs, getenv: func(string) string { return "" }}
+	if code := run(env, []string{"triage", "testdata/tiny/vmcore.zlib"}); code != exitOK {
+		t.Fatalf("exit %d: %s", code, errs.String())
+	}
+	if out.String() != shown {
+		t.Errorf("the README shows\n%s\nbut the command prints\n%s", shown, out.String())
+	}
+}

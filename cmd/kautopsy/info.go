@@ -21,7 +21,7 @@ func infoCommand() command {
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			df := addDumpFlags(fs)
 			asJSON := fs.Bool("json", false, "print JSON, with all of VMCOREINFO")
-			all := fs.BoolP("all", "a", false, "print all of VMCOREINFO and every note")
+			all := fs.BoolP("all", "a", false, "print the registers of every CPU, every note, all of VMCOREINFO")
 			return func(env *environment, args []string) error {
 				df.quiet = !*asJSON
 				k, rest, done, err := df.openKernel(env, args)
@@ -150,7 +150,7 @@ func (doc *infoDocument) addKernel(k *kernel.Kernel, miss func(string, error)) {
 	doc.Kernel = infoKernel{Release: u.Release, Version: u.Version, Machine: u.Machine, Nodename: u.Nodename}
 	info, err := k.Info()
 	if err != nil {
-		miss("VMCOREINFO", err) // and with it the name, unless a header has that
+		miss("kernel", err) // and with it the name, unless a header has that
 		return
 	}
 	miss("the kernel's name", uerr)
@@ -217,6 +217,9 @@ func (doc *infoDocument) print(env *environment, k *kernel.Kernel, all bool) {
 	s.row("notes", "%s", doc.noteLine(all))
 	for _, m := range doc.Missing {
 		s.row("missing", "%s: %s", m.What, m.Why)
+	}
+	if all {
+		printRegisters(s, k.Dump())
 	}
 	if info, err := k.Info(); err == nil && all {
 		fmt.Fprintf(env.out, "\nVMCOREINFO (%s)\n", info.Origin)

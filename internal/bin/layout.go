@@ -3,6 +3,7 @@ package bin
 import (
 	"encoding/binary"
 	"fmt"
+	"iter"
 
 	"github.com/kautopsy/kautopsy/phys"
 )
@@ -59,19 +60,36 @@ type Layout[T any] struct {
 	Fields []Field[T]
 }
 
+// place is where a member lies.
+type place struct{ off, size, align int }
+
+// members gives the members that the structure of a version has, and where each lies.
+func (l Layout[T]) members(abi ABI, version int) iter.Seq2[*Field[T], place] {
+	return func(yield func(*Field[T], place) bool) {
+		end := 0
+		for i := range l.Fields {
+			f := &l.Fields[i]
+			if f.Since > version {
+				continue
+			}
+			size, align := f.Kind.size(abi)
+			if f.Kind == Bytes {
+				size = f.Len
+			}
+			p := place{roundUp(end, align), size, align}
+			if !yield(f, p) {
+				return
+			}
+			end = p.off + p.size
+		}
+	}
+}
+
 // Size is the number of bytes that the structure of the given version takes.
 func (l Layout[T]) Size(abi ABI, version int) int {
 	end, widest := 0, 1
-	for _, f := range l.Fields {
-		if f.Since > version {
-			continue
-		}
-		size, align := f.Kind.size(abi)
-		if f.Kind == Bytes {
-			size = f.Len
-		}
-		end = roundUp(end, align) + size
-		widest = max(widest, align)
+	for _, p := range l.members(abi, version) {
+		end, widest = p.off+p.size, max(widest, p.align)
 	}
 	return roundUp(end, widest)
 }
@@ -79,20 +97,10 @@ func (l Layout[T]) Size(abi ABI, version int) int {
 // Offset is the offset of a member in the structure of the given version; ok is false
 // when that version has no such member.
 func (l Layout[T]) Offset(abi ABI, version int, name string) (off int, ok bool) {
-	end := 0
-	for _, f := range l.Fields {
-		if f.Since > version {
-			continue
-		}
-		size, align := f.Kind.size(abi)
-		if f.Kind == Bytes {
-			size = f.Len
-		}
-		off = roundUp(end, align)
+	for f, p := range l.members(abi, version) {
 		if f.Name == name {
-			return off, true
+			return p.off, true
 		}
-		end = off + size
 	}
 	return 0, false
 }
@@ -101,24 +109,14 @@ func (l Layout[T]) Offset(abi ABI, version int, name string) (off int, ok bool) 
 // error that wraps phys.ErrLost; the members before the cut are set.
 func (l Layout[T]) Decode(b []byte, abi ABI, version int) (T, error) {
 	var v T
-	end := 0
-	for _, f := range l.Fields {
-		if f.Since > version {
-			continue
+	for f, p := range l.members(abi, version) {
+		if p.off+p.size > len(b) {
+			return v, &DecodeError{l.Name + "." + f.Name, int64(p.off), fmt.Errorf("only %d bytes: %w", len(b), phys.ErrLost)}
 		}
-		size, align := f.Kind.size(abi)
-		if f.Kind == Bytes {
-			size = f.Len
-		}
-		off := roundUp(end, align)
-		end = off + size
-		if end > len(b) {
-			return v, &DecodeError{l.Name + "." + f.Name, int64(off), fmt.Errorf("only %d bytes: %w", len(b), phys.ErrLost)}
-		}
-		if f.Kind == Bytes {
-			f.Text(&v, b[off:end])
+		if part := b[p.off : p.off+p.size]; f.Kind == Bytes {
+			f.Text(&v, part)
 		} else {
-			f.Set(&v, Uint(b[off:end], abi.Order))
+			f.Set(&v, Uint(part, abi.Order))
 		}
 	}
 	return v, nil
