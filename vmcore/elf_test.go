@@ -49,12 +49,12 @@ func littleNote(name string, typ uint32, desc string) []byte {
 	return append(append(b, desc...), make([]byte, -len(desc)&3)...)
 }
 
-func elf(file []byte) (Container, Header, error) {
+func asELF(file []byte) (Container, Header, error) {
 	return openELF(bytes.NewReader(file), int64(len(file)), nil)
 }
 
 func TestELFHeader(t *testing.T) {
-	c, h, err := elf(smallELF(littleNote("ERASEINFO", elfnote.TypeEraseInfo, "erased")))
+	c, h, err := asELF(smallELF(littleNote("ERASEINFO", elfnote.TypeEraseInfo, "erased")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestELFHeader(t *testing.T) {
 	vmlinux := smallELF(nil)
 	vmlinux[16] = 2
 	var not *NotADump
-	if _, _, err := elf(vmlinux); !errors.As(err, &not) || !errors.Is(err, ErrNotDump) || !strings.Contains(not.What, "vmlinux") {
+	if _, _, err := asELF(vmlinux); !errors.As(err, &not) || !errors.Is(err, ErrNotDump) || !strings.Contains(not.What, "vmlinux") {
 		t.Errorf("vmlinux: %v", err)
 	}
 }
@@ -112,7 +112,7 @@ func TestQEMUBothFormats(t *testing.T) {
 		"ppc64": "ppc64", "rv64": "riscv64", "rv32": "riscv32", "s390x": "s390x",
 	} {
 		t.Run(name, func(t *testing.T) {
-			e, h, err := elf(unpacked(t, "qemu", name+".elf.xz"))
+			e, h, err := asELF(unpacked(t, "qemu", name+".elf.xz"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -152,7 +152,7 @@ func samePages(t *testing.T, e Container, k *Dump) {
 
 // TestARM64Kernel: the start of an arm64 kernel's dump, in QEMU's ELF.
 func TestARM64Kernel(t *testing.T) {
-	c, h, err := elf(unpacked(t, "arm64", "vmcore.elf.xz"))
+	c, h, err := asELF(unpacked(t, "arm64", "vmcore.elf.xz"))
 	if err != nil {
 		t.Fatal(err)
 	}
