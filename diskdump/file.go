@@ -97,6 +97,7 @@ func (f *File) place() {
 		f.ram.bytes, f.dumped.bytes = 0, 0 // without the split range nobody knows whose the descriptors are
 	}
 	f.rank.begin(&f.dumped)
+	f.ram.limit = min(f.limit, uint64(f.dumped.bytes)*8) // pages beyond are lost, not excluded
 	if need := int64((f.limit + 7) / 8); f.dumped.bytes < need {
 		f.problem("the file ends inside the bitmaps: of %d pages only the first %d are known: %w",
 			f.limit, f.dumped.bytes*8, phys.ErrLost)
