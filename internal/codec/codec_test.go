@@ -163,24 +163,3 @@ func TestZstdFrames(t *testing.T) {
 		}
 	}
 }
-
-// BenchmarkDecode decodes pages of words as kernel memory has them.
-func BenchmarkDecode(b *testing.B) {
-	for _, m := range []codec.Method{codec.Raw, codec.Zlib, codec.LZO, codec.Snappy, codec.Zstd} {
-		b.Run(m.String(), func(b *testing.B) {
-			var d codec.Decoder
-			var src [16][]byte
-			for i := range src {
-				src[i] = encode(b, m, dumptest.Random(4096, uint64(i)))
-			}
-			page := make([]byte, 4096)
-			b.SetBytes(int64(len(page)))
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				if err := d.Decode(m, page, src[i%len(src)]); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}

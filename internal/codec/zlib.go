@@ -1,50 +1,65 @@
 package codec
 
 import (
-	"bytes"
+	"encoding/binary"
 	"errors"
-	"io"
-
-	"github.com/klauspost/compress/zlib"
 )
 
-// inflater is the kept state of the zlib codec.
-type inflater struct {
-	src bytes.Reader
-	r   io.ReadCloser
-}
+var (
+	errZlibHeader = errors.New("no zlib stream")
+	errAdler      = errors.New("wrong Adler-32")
+)
 
-// zlib decodes an RFC 1950 stream; the Adler-32 at its end is checked by reading on to
-// the end of the stream.
+// Sizes around the stream of a zlib page.
+const (
+	zlibHeader  = 2
+	zlibTrailer = 4
+)
+
+// zlib decodes an RFC 1950 stream:
+//
+//	| CINFO 4 CM 4 | FLEVEL 2 FDICT 1 FCHECK 5 | blocks (RFC 1951) | Adler-32, big-endian |
+//
+// The checksum is always looked at: it is what tells damage from data.
 func (d *Decoder) zlib(dst, src []byte) error {
-	s := &d.inflate
-	s.src.Reset(src)
-	if err := s.reset(); err != nil {
+	if err := checkZlib(src); err != nil {
 		return damaged("zlib", err)
 	}
-	n, err := io.ReadFull(s.r, dst)
+	if !fits(dst, src) {
+		return largeZlib(dst, src)
+	}
+	if d.inflate == nil {
+		d.inflate = newInflater()
+	}
+	w := d.load(src)
+	end, n, err := d.inflate.page(w, zlibHeader, len(src), len(dst))
 	if err != nil {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return wrongSize("zlib", n, len(dst))
-		}
 		return damaged("zlib", err)
 	}
-	var more [1]byte
-	if n, err := io.ReadFull(s.r, more[:]); n != 0 {
-		return wrongSize("zlib", len(dst)+n, len(dst))
-	} else if !errors.Is(err, io.EOF) {
-		return damaged("zlib", err)
+	if n != len(dst) {
+		return wrongSize("zlib", n, len(dst))
 	}
-	if s.src.Len() != 0 {
-		return damaged("zlib", errors.New("bytes behind the end of the stream"))
+	switch trailer := src[end:]; {
+	case len(trailer) < zlibTrailer:
+		return damaged("zlib", errCut)
+	case len(trailer) > zlibTrailer:
+		return damaged("zlib", errTrailing)
+	case binary.BigEndian.Uint32(trailer) != adler32(w.out[:len(dst)]):
+		return damaged("zlib", errAdler)
 	}
+	copy(dst, w.out[:])
 	return nil
 }
 
-func (s *inflater) reset() (err error) {
-	if s.r == nil {
-		s.r, err = zlib.NewReader(&s.src)
-		return err
+// checkZlib looks at the header (RFC 1950, 2.2). No page has a preset dictionary, not even
+// the empty one, which compress/zlib would take.
+func checkZlib(src []byte) error {
+	if len(src) < zlibHeader {
+		return errCut
 	}
-	return s.r.(zlib.Resetter).Reset(&s.src, nil)
+	cmf, flg := src[0], src[1]
+	if cmf&15 != 8 || cmf>>4 > 7 || flg&0x20 != 0 || (uint(cmf)<<8|uint(flg))%31 != 0 {
+		return errZlibHeader
+	}
+	return nil
 }
