@@ -31,45 +31,47 @@ func pythonWith(t *testing.T, module string) string {
 	return ""
 }
 
-// sameAsLibkdumpfile compares every page of a dump, and every frame that has none, with
+// sameAsLibkdumpfile compares every page of a dump, and some frames that have none, with
 // what libkdumpfile reads.
 func sameAsLibkdumpfile(t *testing.T, name string) {
 	t.Helper()
 	d := open(t, name, nil)
-	cmd := exec.Command(pythonWith(t, "kdumpfile"), "../testdata/peers/pages.py", name, fmt.Sprint(d.PageSize()))
 	var frames bytes.Buffer
-	for p := range d.MaxPFN() {
-		fmt.Fprintln(&frames, uint64(p))
-	}
-	cmd.Stdin, cmd.Stderr = &frames, os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	theirs := strings.Fields(string(out))
-	if len(theirs) != int(d.MaxPFN()) {
-		t.Fatalf("%d answers for %d frames", len(theirs), d.MaxPFN())
-	}
+	var ours []string
 	b, read := make([]byte, d.PageSize()), 0
 	for p := range d.MaxPFN() {
-		ours := "-"
-		if n, err := d.ReadPhys(b, phys.PageSpan(p, 1, len(b)).Start); err == nil {
-			sum := sha256.Sum256(b[:n])
-			ours = hex.EncodeToString(sum[:])
+		n, err := d.ReadPhys(b, phys.PageSpan(p, 1, len(b)).Start)
+		answer := "-"
+		if sum := sha256.Sum256(b[:n]); err == nil {
+			answer = hex.EncodeToString(sum[:])
 			read++
 		}
-		if ours != theirs[p] {
-			t.Fatalf("page %#x: %s, libkdumpfile reads %s", uint64(p), ours, theirs[p])
+		if err == nil || p%64 == 0 {
+			ours = append(ours, answer)
+			fmt.Fprintln(&frames, uint64(p))
+		}
+	}
+	asked := strings.Fields(frames.String())
+	cmd := exec.Command(pythonWith(t, "kdumpfile"), "../testdata/peers/pages.py", name, fmt.Sprint(d.PageSize()))
+	cmd.Stdin, cmd.Stderr = &frames, os.Stderr
+	out, err := cmd.Output()
+	theirs := strings.Fields(string(out))
+	if err != nil || len(theirs) != len(ours) || read == 0 {
+		t.Fatalf("%d answers for %d frames, %d are pages, %v", len(theirs), len(ours), read, err)
+	}
+	for i := range ours {
+		if ours[i] != theirs[i] {
+			t.Fatalf("page %s: %s, libkdumpfile reads %s", asked[i], ours[i], theirs[i])
 		}
 	}
 	t.Logf("%d of %d pages, all as libkdumpfile reads them", read, d.MaxPFN())
-	if read == 0 {
-		t.Error("no page was read")
-	}
 }
 
 // TestLibkdumpfile: a second reader of the format, which is not ours, reads the same.
 func TestLibkdumpfile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: three dumps for another program")
+	}
 	for _, name := range []string{"vmcore.zlib", "part2.lzo", "part2.snappy"} {
 		t.Run(name, func(t *testing.T) { sameAsLibkdumpfile(t, tiny+name) })
 	}

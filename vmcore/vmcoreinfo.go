@@ -27,7 +27,7 @@ var ErrNoVMCoreInfo = errors.New("no VMCOREINFO in the dump")
 
 // ParseVMCoreInfo reads the text of a VMCOREINFO note. Lines without "=" are passed over;
 // of a key that comes twice the last counts (two CRASHTIME lines: crashed in the crash
-// path). A text without OSRELEASE or PAGESIZE is refused.
+// path). A text with neither OSRELEASE nor PAGESIZE is refused.
 func ParseVMCoreInfo(text []byte) (*VMCoreInfo, error) {
 	text = bytes.TrimRight(text, "\x00")
 	v := &VMCoreInfo{text: text, values: make(map[string]string)}
