@@ -5,8 +5,11 @@
 //	kernel.go    Open; what is missing, as data
 //	address.go   virtual memory: image, direct map, page tables
 //	symbol.go    names and addresses: kallsyms in memory, modules
+//	types.go     types: BTF in memory, of the kernel and of modules; types_object.go reads by them
 //	log.go       the log, whichever of its three forms the kernel has
 //	system.go    the banner: release, date, load, tasks, memory
+//	types.go     types from the dump's own BTF, typed objects in its memory
+//	stack.go     unwinding: ORC, frame records, and a marked guess where neither helps
 //
 // Every answer fails alone: a dump without page tables still has a log, one without a log
 // still has symbols.
@@ -43,6 +46,10 @@ type Kernel struct {
 	symOnce sync.Once
 	table   *symbols.Table
 	symErr  error
+
+	btfOnce sync.Once
+	btf     *symbols.BTF
+	btfErr  error
 
 	modMu   sync.Mutex
 	modRead bool

@@ -257,6 +257,7 @@ func clonePages(m dumptest.Image) map[phys.PFN][]byte {
 	return pages
 }
 
+// contextAfter is the test's context with an end that the test can bring about.
 func contextAfter(t *testing.T) (context.Context, context.CancelFunc) {
 	return context.WithCancel(t.Context())
 }

@@ -101,8 +101,12 @@ func (r *prb) describe() {
 	} {
 		r.offset(o.name, o.v)
 	}
-	r.machine.size("prb_desc", 3*w)
-	r.machine.size("printk_info", r.infoSize)
+	for name, n := range map[string]int{
+		"printk_ringbuffer": 11 * w, "prb_desc_ring": 6 * w, "prb_data_ring": 4 * w, "prb_desc": 3 * w,
+		"prb_data_blk_lpos": 2 * w, "printk_info": r.infoSize, "dev_printk_info": 64, "atomic_long_t": w,
+	} {
+		r.machine.size(name, n)
+	}
 	r.info.WriteString("LENGTH(printk_info_subsystem)=16\nLENGTH(printk_info_device)=48\n")
 }
 
