@@ -19,7 +19,9 @@ func TestCorpus(t *testing.T) {
 	for _, version := range []string{"5.10", "6.1", "6.12", "7.2"} {
 		t.Run(version, func(t *testing.T) {
 			k := openKernel(t, unpacked(t, filepath.Join(dir, version, "vmcore.raw.xz")))
-			truth{t, filepath.Join(dir, version, "truth")}.all(k)
+			tr := truth{t, filepath.Join(dir, version, "truth")}
+			tr.all(k)
+			compareTasks(t, k, tr.text("stat.txt"))
 			if version == "6.1" {
 				sameAsCrash(t, k, filepath.Join(dir, "crash-transcripts", "9.0.2"))
 			}

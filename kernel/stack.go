@@ -136,6 +136,7 @@ type stepper interface {
 
 // Unwinder walks stacks by what is in the dump alone. It is safe for many goroutines.
 type Unwinder struct {
+	k    *Kernel
 	code *code
 	stepper
 }
@@ -156,7 +157,7 @@ func (k *Kernel) Unwinder(ctx context.Context) (*Unwinder, error) {
 	if !ok {
 		return nil, fmt.Errorf("stacks of %s: %w", k.Machine(), phys.ErrUnsupported)
 	}
-	return &Unwinder{c, form(c)}, nil
+	return &Unwinder{k, c, form(c)}, nil
 }
 
 // steppers are the processors, as uname -m names them, whose stacks can be walked.

@@ -33,7 +33,7 @@ func commands() []command {
 	return []command{
 		triageCommand(), oopsCommand(), logCommand(),
 		infoCommand(), verifyCommand(),
-		sysCommand(), symCommand(), rdCommand(), vtopCommand(),
+		sysCommand(), psCommand(), btCommand(), symCommand(), rdCommand(), vtopCommand(),
 		completionCommand(), manCommand(), versionCommand(), helpCommand(),
 	}
 }

@@ -93,8 +93,8 @@ func TestUnknownCommand(t *testing.T) {
 	for word, want := range map[string]string{
 		"traige": `no command "traige"; did you mean "triage"?`,
 		"lgo":    `no command "lgo"; did you mean "log"?`,
-		"ps":     `no command "ps"`,
-		"bt":     `no command "bt"`,
+		"kmem":   `no command "kmem"`,
+		"dis":    `no command "dis"`,
 		"":       `no command ""`,
 		"vmcore": `"vmcore" is no command; did you mean: kautopsy triage vmcore`,
 		"a/b":    `"a/b" is no command; did you mean: kautopsy triage a/b`,

@@ -1,0 +1,395 @@
+package kernel
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/kautopsy/kautopsy/phys"
+	"github.com/kautopsy/kautopsy/symbols"
+	"github.com/kautopsy/kautopsy/vmcore"
+)
+
+// Task is one task_struct: a thread of a process, a kernel thread, or the idle task of a
+// CPU. Object asks it what the fields do not have.
+type Task struct {
+	Object
+
+	PID, TGID, PPID int
+	Comm            string
+	State           TaskState
+	CPU             int
+	OnCPU           bool // it ran on its CPU when the kernel died
+	Idle            bool // the task that runs when a CPU has nothing to do
+	KernelThread    bool
+	Start           time.Duration // since boot
+	VSZ, RSS        uint64        // bytes; 0 for kernel threads
+}
+
+// TaskState is task_struct.__state with exit_state.
+type TaskState uint64
+
+// The bits of TaskState that never moved since 4.14 (include/linux/sched.h).
+const (
+	stateInterruptible   TaskState = 0x1
+	stateUninterruptible TaskState = 0x2
+	stateStopped         TaskState = 0x4
+	stateTraced          TaskState = 0x8
+	stateDead            TaskState = 0x10
+	stateZombie          TaskState = 0x20
+	stateParked          TaskState = 0x40
+	stateNoLoad          TaskState = 0x400
+)
+
+// stateNames in the order in which crash's ps and the kernel look at the bits, the highest
+// first: a zombie is a zombie whatever it waited for.
+var stateNames = []struct {
+	bits          TaskState
+	letter, short string
+}{
+	{stateUninterruptible | stateNoLoad, "I", "ID"},
+	{stateParked, "P", "PA"},
+	{stateZombie, "Z", "ZO"},
+	{stateDead, "X", "DE"},
+	{stateTraced, "t", "TR"},
+	{stateStopped, "T", "ST"},
+	{stateUninterruptible, "D", "UN"},
+	{stateInterruptible, "S", "IN"},
+}
+
+// name finds the row of a state; ok is false for a running task.
+func (s TaskState) name() (letter, short string) {
+	for _, n := range stateNames {
+		if s&n.bits == n.bits {
+			return n.letter, n.short
+		}
+	}
+	return "R", "RU"
+}
+
+// Letter is the state as /proc/PID/stat has it: R, S, D, T, t, X, Z, P or I.
+func (s TaskState) Letter() string { letter, _ := s.name(); return letter }
+
+// String is the state as crash's ps has it: RU, IN, UN, ST, TR, DE, ZO, PA or ID.
+func (s TaskState) String() string { _, short := s.name(); return short }
+
+// Blocked tells whether the task waits where no signal reaches it, and counts as load.
+func (s TaskState) Blocked() bool {
+	return s&(stateUninterruptible|stateNoLoad) == stateUninterruptible && s&(stateZombie|stateDead) == 0
+}
+
+// flagKthread is PF_KTHREAD of task_struct.flags (2.6.27 on).
+const flagKthread = 0x00200000
+
+// Tasks yields all tasks: the idle ones of the CPUs, then every thread of every process in
+// the order of the kernel's list. A task that cannot be read comes as an error with what is
+// known of it; the end of a broken list is an error without a task.
+func (k *Kernel) Tasks(ctx context.Context) iter.Seq2[Task, error] {
+	return func(yield func(Task, error) bool) {
+		r, err := k.taskReader()
+		if err != nil {
+			yield(Task{}, fmt.Errorf("tasks: %w", err))
+			return
+		}
+		if r.idle(yield) {
+			r.processes(ctx, yield)
+		}
+	}
+}
+
+// taskReader is what reading tasks needs.
+type taskReader struct {
+	k     *Kernel
+	ts    symbols.Types
+	first Object // init_task
+	cpus  int
+	seen  map[uint64]bool
+}
+
+func (k *Kernel) taskReader() (*taskReader, error) {
+	ts, err := k.Types()
+	if err != nil {
+		return nil, err
+	}
+	first, err := k.Global(ts, "init_task")
+	if errors.Is(err, symbols.ErrNoSymbol) {
+		first, err = k.findInitTask(ts)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &taskReader{k: k, ts: ts, first: first, cpus: k.CPUs(), seen: make(map[uint64]bool)}, nil
+}
+
+// findInitTask finds the first task in a kernel that does not name its data
+// (CONFIG_KALLSYMS_ALL off): by its name in the image, behind which a task_struct is that
+// leads its own group.
+func (k *Kernel) findInitTask(ts symbols.Types) (Object, error) {
+	t, err := symbols.Find(ts, "struct task_struct", "comm", "group_leader")
+	if err != nil {
+		return Object{}, err
+	}
+	comm, err := t.Member("comm")
+	if err != nil {
+		return Object{}, err
+	}
+	const step = 1 << 20
+	buf := make([]byte, step)
+	for at, end := k.spc.ImageRange(); at < end; at += step {
+		n, _ := k.ReadVirt(buf, at)
+		for i := 0; i < n; i += 8 {
+			if !bytes.HasPrefix(buf[i:n], []byte("swapper")) {
+				continue
+			}
+			o := k.Object(t, at+uint64(i)-comm.Offset/8)
+			if leader, err := o.Pointer("group_leader"); err == nil && leader == o.Addr {
+				return o, nil
+			}
+		}
+	}
+	return Object{}, fmt.Errorf("init_task: %w, and no idle task in the image", symbols.ErrNoSymbol)
+}
+
+// idle yields the idle task of each CPU: only run queues lead to those of CPU 1 and up.
+func (r *taskReader) idle(yield func(Task, error) bool) bool {
+	if _, err := r.k.Symbol("runqueues"); errors.Is(err, symbols.ErrNoSymbol) {
+		return true // no data symbols: init_task alone is found, with the processes
+	}
+	for cpu := range r.cpus {
+		rq, err := r.k.PerCPU(r.ts, "runqueues", cpu)
+		if err == nil {
+			var o Object
+			if o, err = rq.Follow("idle"); err == nil {
+				t, terr := r.task(o)
+				t.Idle, t.KernelThread, t.PPID = true, true, 0
+				if !yield(t, terr) {
+					return false
+				}
+				continue
+			}
+		}
+		if !yield(Task{}, fmt.Errorf("idle task of CPU %d: %w", cpu, err)) {
+			return false
+		}
+	}
+	return true
+}
+
+// processes walks init_task.tasks, and the threads of each process.
+func (r *taskReader) processes(ctx context.Context, yield func(Task, error) bool) {
+	head, err := r.first.Member("tasks")
+	if err != nil {
+		yield(Task{}, err)
+		return
+	}
+	for leader, err := range r.k.List(ctx, head.Addr, r.first.Type, "tasks") {
+		if err != nil {
+			yield(Task{}, fmt.Errorf("task list: %w", err))
+			return
+		}
+		if !r.threads(ctx, leader, yield) {
+			return
+		}
+	}
+}
+
+// threads yields a process's threads, the leader first: by signal_struct.thread_head where
+// it is (3.14 on), else by the leader's thread_group (until 6.6).
+func (r *taskReader) threads(ctx context.Context, leader Object, yield func(Task, error) bool) bool {
+	if !r.once(leader, yield) {
+		return false
+	}
+	head, member := Object{}, "thread_node"
+	signal, err := leader.Follow("signal")
+	if err == nil {
+		head, err = signal.Member("thread_head")
+	}
+	if errors.Is(err, symbols.ErrNoMember) {
+		member = "thread_group"
+		head, err = leader.Member(member)
+	}
+	if err != nil { // an exiting task has no signal_struct
+		return phys.Reason(err) == phys.ErrUnmapped || yield(Task{}, fmt.Errorf("threads of task %#x: %w", leader.Addr, err))
+	}
+	for o, err := range r.k.List(ctx, head.Addr, leader.Type, member) {
+		if err != nil {
+			return yield(Task{}, fmt.Errorf("threads of task %#x: %w", leader.Addr, err))
+		}
+		if !r.once(o, yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// once yields a task that was not yielded before.
+func (r *taskReader) once(o Object, yield func(Task, error) bool) bool {
+	if r.seen[o.Addr] {
+		return true
+	}
+	t, err := r.task(o)
+	return yield(t, err)
+}
+
+// task reads what Task has of a task_struct.
+func (r *taskReader) task(o Object) (Task, error) {
+	r.seen[o.Addr] = true
+	t := Task{Object: o}
+	f := o.Fields()
+	t.PID, t.TGID, t.Comm = int(f.Int("pid")), int(f.Int("tgid")), f.Text("comm")
+	t.State = TaskState(f.Uint("__state", "state")&0xffff) | TaskState(f.Uint("exit_state"))
+	t.CPU = int(f.Uint("thread_info.cpu", "cpu"))
+	t.OnCPU = f.Uint("on_cpu") != 0
+	t.KernelThread = f.Uint("flags")&flagKthread != 0
+	t.Start = time.Duration(f.Uint("start_time"))
+	err := f.Err()
+	if parent, perr := o.Follow("real_parent"); perr == nil {
+		pid, perr := parent.Int("tgid", "pid")
+		t.PPID, err = int(pid), cmp.Or(err, perr)
+	}
+	if merr := r.memory(&t); merr != nil {
+		err = errors.Join(err, merr)
+	}
+	if err != nil {
+		err = fmt.Errorf("task %#x: %w", o.Addr, err)
+	}
+	return t, err
+}
+
+// memory reads how much of it a process uses. Kernel threads, and tasks that have let go of
+// theirs, have none.
+func (r *taskReader) memory(t *Task) error {
+	at, err := t.Pointer("mm")
+	if err != nil || at == 0 || t.KernelThread {
+		return err
+	}
+	mm, err := t.Follow("mm")
+	if err != nil {
+		return err
+	}
+	page := uint64(r.k.PageSize())
+	total, err := mm.Uint("total_vm")
+	if err != nil {
+		return err
+	}
+	pages, err := r.resident(mm)
+	t.VSZ, t.RSS = total*page, pages*page
+	return err
+}
+
+// residentCounters are the indices that make up the resident set: file, anonymous and
+// shared memory; index 2 counts swap entries (enum in include/linux/mm_types_task.h).
+var residentCounters = []uint64{0, 1, 3}
+
+// resident adds the counters of mm.rss_stat: an array of counters until 6.1, one of
+// percpu_counters since (f1a7941243c1), of which each CPU holds back a part.
+func (r *taskReader) resident(mm Object) (pages uint64, err error) {
+	stat, err := mm.Member("rss_stat.count", "rss_stat")
+	if err != nil {
+		return 0, err
+	}
+	sum := int64(0)
+	for _, i := range residentCounters {
+		o, err := stat.Index(i)
+		if err != nil {
+			return 0, err
+		}
+		n, err := o.Int("counter", "count")
+		if err != nil {
+			return 0, err
+		}
+		held, err := r.held(o)
+		if err != nil {
+			return 0, err
+		}
+		sum += n + held
+	}
+	return uint64(max(0, sum)), nil
+}
+
+// held is what the CPUs hold back of a percpu_counter; 0 for a plain counter.
+func (r *taskReader) held(o Object) (sum int64, err error) {
+	if !o.Has("counters") {
+		return 0, nil
+	}
+	at, err := o.Pointer("counters")
+	if err != nil {
+		return 0, err
+	}
+	for cpu := range r.cpus {
+		n, err := r.k.perCPUInt(at, cpu)
+		if err != nil {
+			return 0, err
+		}
+		sum += int64(n)
+	}
+	return sum, nil
+}
+
+// perCPUInt reads the int of one CPU behind a per-CPU pointer.
+func (k *Kernel) perCPUInt(at uint64, cpu int) (int32, error) {
+	table, err := k.Symbol("__per_cpu_offset")
+	if err != nil {
+		return 0, err
+	}
+	off, err := k.pointer(table.Addr + uint64(cpu*k.ptrSize()))
+	if err != nil {
+		return 0, err
+	}
+	v, err := k.uint(k.clip(at+off), 4)
+	return int32(v), err
+}
+
+// Stack unwinds a task: from the registers of its CPU when it ran, else from where it went
+// to sleep.
+func (u *Unwinder) Stack(ctx context.Context, t Task) (Stack, error) {
+	if t.OnCPU {
+		cpus, err := u.k.dump.CPUs()
+		if i := noteOf(cpus, t); i >= 0 {
+			return u.CPU(ctx, cpus[i].Regs), nil
+		}
+		return Stack{}, fmt.Errorf("registers of CPU %d: %w", t.CPU, cmp.Or(err, phys.ErrHole))
+	}
+	if t.Has("thread.cpu_context.pc") {
+		f := t.Fields()
+		pc, sp, fp := f.Uint("thread.cpu_context.pc"), f.Uint("thread.cpu_context.sp"), f.Uint("thread.cpu_context.fp")
+		if err := f.Err(); err != nil {
+			return Stack{}, err
+		}
+		return u.From(ctx, pc, sp, fp), nil
+	}
+	sp, err := t.Uint("thread.sp")
+	if err != nil {
+		return Stack{}, err
+	}
+	s := u.Sleeping(ctx, sp)
+	if !s.Complete && t.State&(stateZombie|stateDead) != 0 {
+		return Stack{Why: errEnded}, nil
+	}
+	return s, nil
+}
+
+// errEnded: a zombie keeps its task_struct, while its stack is freed and used again.
+var errEnded = fmt.Errorf("the task has ended and its stack is gone: %w", phys.ErrHole)
+
+// noteOf is the index of the note that the CPU of a running task left. The kernel writes
+// the task's PID into it and skips CPUs that did not stop; QEMU writes the CPU's number and
+// skips none.
+func noteOf(cpus []vmcore.CPU, t Task) int {
+	if t.CPU < len(cpus) && int(cpus[t.CPU].Regs.PID) == t.PID {
+		return t.CPU
+	}
+	for i, c := range cpus {
+		if t.PID != 0 && int(c.Regs.PID) == t.PID {
+			return i
+		}
+	}
+	if t.CPU < len(cpus) {
+		return t.CPU
+	}
+	return -1
+}
