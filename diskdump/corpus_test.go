@@ -5,13 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/ulikunitz/xz"
 
 	"github.com/kautopsy/kautopsy/diskdump"
 	"github.com/kautopsy/kautopsy/internal/dumptest"
@@ -35,18 +32,15 @@ func corpus(t *testing.T, name ...string) string {
 // corpusBytes reads a file of the corpus, unpacked if it is packed.
 func corpusBytes(t *testing.T, name ...string) []byte {
 	t.Helper()
-	f, err := os.Open(corpus(t, name...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var r io.Reader = f
-	if strings.HasSuffix(f.Name(), ".xz") {
-		if r, err = xz.NewReader(f); err != nil {
+	file := corpus(t, name...)
+	if strings.HasSuffix(file, ".xz") {
+		var b bytes.Buffer
+		if err := dumptest.Unxz(&b, file); err != nil {
 			t.Fatal(err)
 		}
+		return b.Bytes()
 	}
-	b, err := io.ReadAll(r)
+	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@ package kernel_test
 import (
 	"bytes"
 	"encoding/hex"
-	"io"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/ulikunitz/xz"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/vmcore"
 )
@@ -32,37 +32,21 @@ func corpus(t *testing.T) string {
 	return dir
 }
 
-// openXZ opens a file that is packed with xz.
-func openXZ(t testing.TB, name string) io.Reader {
-	t.Helper()
-	f, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
+// unpacker keeps what tests unpack until all are done.
+var unpacker dumptest.Unpacker
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := unpacker.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	}
-	t.Cleanup(func() { f.Close() })
-	r, err := xz.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
+	os.Exit(code)
 }
 
 // unpacked is the name of a file; one that is packed with xz is unpacked.
 func unpacked(t testing.TB, name string) string {
 	t.Helper()
-	if !strings.HasSuffix(name, ".xz") {
-		return name
-	}
-	out := filepath.Join(t.TempDir(), strings.TrimSuffix(filepath.Base(name), ".xz"))
-	f, err := os.Create(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := io.Copy(f, openXZ(t, name)); err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return unpacker.File(t, name)
 }
 
 // openKernel opens the kernel of a dump file.
@@ -155,7 +139,7 @@ func (tr truth) symbols(k *kernel.Kernel, like func(string) string) {
 // kallsyms reads /proc/kallsyms: the lines of the kernel and those of modules.
 func (tr truth) kallsyms() (lines [2][]string) {
 	tr.Helper()
-	b, err := io.ReadAll(openXZ(tr, filepath.Join(tr.dir, "kallsyms.xz")))
+	b, err := os.ReadFile(unpacked(tr, filepath.Join(tr.dir, "kallsyms.xz")))
 	if err != nil {
 		tr.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ulikunitz/xz"
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 
 	"github.com/kautopsy/kautopsy/internal/elfnote"
 	"github.com/kautopsy/kautopsy/phys"
@@ -86,18 +86,24 @@ func unpacked(t *testing.T, parts ...string) []byte {
 		t.Skip("KAUTOPSY_CORPUS names no folder with the real dumps")
 	}
 	name := filepath.Join(append([]string{corpus}, parts...)...)
-	f, err := os.Open(name)
-	if err != nil {
-		t.Skip(err)
-	}
-	defer f.Close()
-	var r io.Reader = f
 	if strings.HasSuffix(name, ".xz") {
-		if r, err = xz.NewReader(f); err != nil {
+		packed := name
+		name = filepath.Join(t.TempDir(), "unpacked")
+		out, err := os.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer out.Close()
+		if err := dumptest.Unxz(out, packed); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b, err := io.ReadAll(io.LimitReader(r, corpusLimit))
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, corpusLimit))
 	if err != nil {
 		t.Fatal(err)
 	}

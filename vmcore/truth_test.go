@@ -6,15 +6,11 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"maps"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
-	"github.com/ulikunitz/xz"
-
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/vmcore"
 )
@@ -32,27 +28,21 @@ func corpus(t *testing.T) string {
 	return dir
 }
 
-// unpack writes what is in a file packed with xz to a file of its own.
+// unpacker keeps what tests unpack until all are done.
+var unpacker dumptest.Unpacker
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := unpacker.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
+}
+
+// unpack is the name of what is in a file packed with xz.
 func unpack(t testing.TB, name string) string {
 	t.Helper()
-	in, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	r, err := xz.NewReader(in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := os.Create(filepath.Join(t.TempDir(), strings.TrimSuffix(filepath.Base(name), ".xz")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	if _, err := io.Copy(out, r); err != nil {
-		t.Fatal(err)
-	}
-	return out.Name()
+	return unpacker.File(t, name)
 }
 
 // readAll reads every page of a dump.
