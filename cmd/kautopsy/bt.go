@@ -157,13 +157,27 @@ func (f *btFlags) print(w io.Writer, k *kernel.Kernel, t kernel.Task, s kernel.S
 
 // crashRegs are the registers of x86_64 in the order and under the names of crash.
 var crashRegs = [][2]string{
-	{"rip", "RIP"}, {"rsp", "RSP"}, {"eflags", "RFLAGS"},
-	{"rax", "RAX"}, {"rbx", "RBX"}, {"rcx", "RCX"},
-	{"rdx", "RDX"}, {"rsi", "RSI"}, {"rdi", "RDI"},
-	{"rbp", "RBP"}, {"r8", "R8"}, {"r9", "R9"},
-	{"r10", "R10"}, {"r11", "R11"}, {"r12", "R12"},
-	{"r13", "R13"}, {"r14", "R14"}, {"r15", "R15"},
-	{"orig_rax", "ORIG_RAX"}, {"cs", "CS"}, {"ss", "SS"},
+	{"rip", "RIP"},
+	{"rsp", "RSP"},
+	{"eflags", "RFLAGS"},
+	{"rax", "RAX"},
+	{"rbx", "RBX"},
+	{"rcx", "RCX"},
+	{"rdx", "RDX"},
+	{"rsi", "RSI"},
+	{"rdi", "RDI"},
+	{"rbp", "RBP"},
+	{"r8", "R8"},
+	{"r9", "R9"},
+	{"r10", "R10"},
+	{"r11", "R11"},
+	{"r12", "R12"},
+	{"r13", "R13"},
+	{"r14", "R14"},
+	{"r15", "R15"},
+	{"orig_rax", "ORIG_RAX"},
+	{"cs", "CS"},
+	{"ss", "SS"},
 }
 
 // regsPerLine is how many registers crash prints on a line.
