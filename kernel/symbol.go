@@ -41,7 +41,9 @@ func (k *Kernel) imageRange() (start, end uint64) {
 	start, end = k.spc.ImageRange()
 	if a, ok := k.spc.Image(start); ok {
 		last := phys.PageSpan(0, uint64(k.dump.MaxPFN()), k.dump.PageSize()).End
-		end = min(end, start+uint64(last-min(a, last)))
+		if room := uint64(last - min(a, last)); room < end-start { // start+room can wrap
+			end = start + room
+		}
 	}
 	return start, end
 }
