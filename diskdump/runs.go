@@ -16,9 +16,9 @@ type Counts struct {
 }
 
 // Counts counts the pages by state. It reads both bitmaps once, 64 MiB for 1 TiB of address
-// space, on all processors.
+// space, on all processors; what it learns of the second one serves the page index too.
 func (f *File) Counts() (Counts, error) {
-	var c counter
+	c := counter{blocks: make([]uint64, f.dumped.blocks())}
 	var wait sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wait.Go(func() { c.work(f) })
@@ -32,6 +32,7 @@ func (f *File) Counts() (Counts, error) {
 	if err := c.err.Load(); err != nil {
 		return n, *err
 	}
+	f.rank.fill(c.blocks)
 	return n, nil
 }
 
@@ -39,6 +40,7 @@ func (f *File) Counts() (Counts, error) {
 type counter struct {
 	next              atomic.Int64
 	present, excluded atomic.Uint64
+	blocks            []uint64 // bits set in each block of the second bitmap
 	err               atomic.Pointer[error]
 }
 
@@ -60,13 +62,22 @@ func (c *counter) work(f *File) {
 			c.err.Store(&err)
 			return
 		}
-		c.present.Add(count(dumped[:part]))
+		for at := int64(0); at < part; at += blockBytes {
+			bits := count(dumped[at : at+blockBytes])
+			c.blocks[n+at/blockBytes] = bits
+			c.present.Add(bits)
+		}
 		c.excluded.Add(countAndNot(ram[:part], dumped[:part]))
 	}
 }
 
 // countAndNot counts the bits that a has and b has not.
 func countAndNot(a, b []byte) (n uint64) {
+	for ; len(a) >= 16 && len(b) >= 16; a, b = a[16:], b[16:] {
+		w0 := binary.LittleEndian.Uint64(a) &^ binary.LittleEndian.Uint64(b)
+		w1 := binary.LittleEndian.Uint64(a[8:]) &^ binary.LittleEndian.Uint64(b[8:])
+		n += uint64(bits.OnesCount64(w0) + bits.OnesCount64(w1))
+	}
 	for ; len(a) >= 8 && len(b) >= 8; a, b = a[8:], b[8:] {
 		n += uint64(bits.OnesCount64(binary.LittleEndian.Uint64(a) &^ binary.LittleEndian.Uint64(b)))
 	}

@@ -116,10 +116,6 @@ func describe(env *environment, k *kernel.Kernel) *infoDocument {
 	for _, p := range h.Problems {
 		miss("dump", p)
 	}
-	if cut := d.Complete(); len(h.Problems) == 0 && cut != nil {
-		doc.Incomplete = true
-		miss("the end of the dump", cut)
-	}
 	if h.DumpLevel >= 0 {
 		doc.DumpLevel = &h.DumpLevel
 	}
@@ -130,6 +126,10 @@ func describe(env *environment, k *kernel.Kernel) *infoDocument {
 		if c.Present <= fewPages {
 			doc.Stored = stored(d)
 		}
+	}
+	if cut := d.Complete(); len(h.Problems) == 0 && cut != nil {
+		doc.Incomplete = true
+		miss("the end of the dump", cut)
 	}
 	for n, err := range d.Notes() {
 		miss("notes", err)
