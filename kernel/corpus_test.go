@@ -82,7 +82,8 @@ func TestCorpusARM64(t *testing.T) {
 	if oops = strings.TrimRight(oops, "\n"); !found || !strings.Contains(string(log), oops) {
 		t.Errorf("the oops on the console is not in the log:\n%.1500s", oops)
 	}
-	tr.symbols(k, strings.ToLower) // which symbols a module exports shows in data that this kernel does not name
+	tr.symbols(k)
+	compareTasks(t, k, tr.text("stat.txt"))
 	tr.modules(k)
 	tr.buildID(k)
 	tr.translation(k)

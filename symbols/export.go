@@ -126,7 +126,20 @@ func (f export) fits(mem Memory, abi ABI, at uint64, t *Table) bool {
 	return err == nil && s.Addr == value
 }
 
-// findUnnamed finds module.syms by what its first and last entries export.
+// table tells whether n entries from an address on all have names, and one of them at least
+// exports a symbol of the table: exported data is not in it.
+func (f export) table(mem Memory, abi ABI, at, n uint64, t *Table) bool {
+	known := false
+	for end := at + n*f.size; at < end; at += f.size {
+		if _, _, ok := f.entry(mem, abi, at); !ok {
+			return false
+		}
+		known = known || f.fits(mem, abi, at, t)
+	}
+	return known
+}
+
+// findUnnamed finds module.syms by what its entries export.
 func (m Module) findUnnamed(mem Memory, bl *block, t *Table) Module {
 	ptr := uint64(bl.abi.ptr())
 	for at := m.Addr + ptr; at+4*ptr <= bl.end(); at += ptr {
@@ -136,7 +149,7 @@ func (m Module) findUnnamed(mem Memory, bl *block, t *Table) Module {
 			continue
 		}
 		for _, f := range exportForms(ptr) {
-			if f.fits(mem, bl.abi, v, t) && f.fits(mem, bl.abi, v+(n-1)*f.size, t) {
+			if f.table(mem, bl.abi, v, n, t) {
 				m.Ksymtab, m.KsymtabEnd, m.form = v, v+n*f.size, f
 				return m
 			}
