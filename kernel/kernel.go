@@ -8,6 +8,7 @@
 //	types.go     types: BTF in memory, of the kernel and of modules; types_object.go reads by them
 //	log.go       the log, whichever of its three forms the kernel has
 //	system.go    the banner: release, date, load, tasks, memory
+//	task.go      tasks, by the types
 //	types.go     types from the dump's own BTF, typed objects in its memory
 //	stack.go     unwinding: ORC, frame records, and a marked guess where neither helps
 //

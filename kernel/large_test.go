@@ -1,6 +1,7 @@
 package kernel_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -63,5 +64,49 @@ func writeSparse(t *testing.T, name string, from *diskdump.File, pages phys.PFN)
 	o.Notes, o.PhysBase = from.Notes, from.SubHeader.PhysBase
 	if err := dumptest.Sparse(out, from, o, pages, false); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestWithoutPageTables: the kernel image alone is enough for the log and the symbols. The
+// kernel's root table is left out of the dump; the image of this one was loaded lower than
+// its addresses say, so its range begins before physical 0.
+func TestWithoutPageTables(t *testing.T) {
+	file, err := os.ReadFile(tiny + "/vmcore.zlib")
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := diskdump.New(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := openKernel(t, tiny+"/vmcore.zlib").Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := dumptest.ImageOf(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, _ := info.Symbol("swapper_pg_dir")
+	base, _ := info.Number("phys_base")
+	page := phys.PFN((root - 0xffffffff80000000 + uint64(base)) / 4096)
+	delete(m.Pages, page)
+	m.Exclude(page, page+1)
+	o := dumptest.DefaultKDUMP()
+	o.Notes, o.PhysBase = from.Notes, from.SubHeader.PhysBase
+	dump, err := m.KDUMP(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "vmcore")
+	if err := os.WriteFile(name, dump, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k := openKernel(t, name)
+	if table, err := k.Symbols(); err != nil || table.Len() != 27516 {
+		t.Errorf("symbols: %v", err)
+	}
+	if text, err := k.LogText(t.Context()); err != nil || len(text) != 14439 {
+		t.Errorf("log of %d bytes, %v", len(text), err)
 	}
 }

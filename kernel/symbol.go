@@ -41,7 +41,9 @@ func (k *Kernel) imageRange() (start, end uint64) {
 	start, end = k.spc.ImageRange()
 	if a, ok := k.spc.Image(start); ok {
 		last := phys.PageSpan(0, uint64(k.dump.MaxPFN()), k.dump.PageSize()).End
-		if room := uint64(last - min(a, last)); room < end-start { // start+room can wrap
+		// Modulo 2^64: where the kernel lies low, start is "below" physical 0, and the
+		// sum of start and a large memory wraps.
+		if room := uint64(last - a); room < end-start {
 			end = start + room
 		}
 	}
