@@ -49,15 +49,31 @@ func runSys(env *environment, k *kernel.Kernel, asJSON bool) error {
 	if asJSON {
 		return printJSON(env.out, sysDocument(k, s, rep))
 	}
-	for _, m := range s.Missing {
-		env.warn("%s: %s", m.What, m.Why)
-	}
+	warnMissing(env, s.Missing)
 	for _, row := range sysRows(k, s, rep) {
 		if row[1] != "" {
 			fmt.Fprintf(env.out, "%12s: %s\n", row[0], printable(row[1]))
 		}
 	}
 	return nil
+}
+
+// warnedMissing is how many missing things are told with their reason; JSON has them all.
+const warnedMissing = 2
+
+// warnMissing tells on stderr what an answer lacks: one cause often costs many things.
+func warnMissing(env *environment, missing []kernel.Missing) {
+	for i, m := range missing {
+		if i == warnedMissing {
+			var rest []string
+			for _, m := range missing[i:] {
+				rest = append(rest, m.What)
+			}
+			env.warn("and %s (--json says why)", strings.Join(rest, ", "))
+			return
+		}
+		env.warn("%s: %s", m.What, m.Why)
+	}
 }
 
 // sysRows is the banner in crash's words and order.
