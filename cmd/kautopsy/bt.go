@@ -22,7 +22,7 @@ type btFlags struct {
 
 func btCommand() command {
 	return command{
-		name: "bt", group: "The kernel inside", args: "DUMP [PID|TASK|COMM…]",
+		name: "bt", group: "What happened", args: "DUMP [PID|TASK|COMM…]",
 		short: "stack of a task; without one of the task that crashed",
 		long: `Unwinds by the tables in the dump itself: ORC on x86_64, frame records on arm64.
 Where a stack does not come to its proper end the reason follows; frames that

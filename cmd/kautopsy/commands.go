@@ -26,14 +26,20 @@ type command struct {
 }
 
 // Groups in the order in which help lists them.
-var groups = []string{"What happened", "The dump", "The kernel inside", "kautopsy itself"}
+// The first is what one begins with.
+var groups = []string{
+	"What happened", "The dump", "Tasks", "Memory and types", "The system", "Code", "crash itself", "kautopsy itself",
+}
 
 // commands is the table.
 func commands() []command {
 	return []command{
-		triageCommand(), oopsCommand(), logCommand(),
+		triageCommand(), oopsCommand(), logCommand(), btCommand(),
 		infoCommand(), verifyCommand(),
-		sysCommand(), psCommand(), btCommand(), symCommand(), rdCommand(), vtopCommand(),
+		psCommand(),
+		rdCommand(), vtopCommand(),
+		sysCommand(),
+		symCommand(),
 		completionCommand(), manCommand(), versionCommand(), helpCommand(),
 	}
 }

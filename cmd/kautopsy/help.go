@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -13,10 +14,15 @@ func helpCommand() command {
 		name: "help", group: "kautopsy itself", args: "[COMMAND]",
 		short:   "list the commands, or explain one",
 		example: "kautopsy help log",
-		setup: func(*pflag.FlagSet) func(*environment, []string) error {
+		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
+			all := fs.BoolP("all", "a", false, "every command with what it is for")
 			return func(env *environment, args []string) error {
 				switch len(args) {
 				case 0:
+					if *all {
+						printAll(env.out)
+						return nil
+					}
 					printOverview(env.out)
 					return nil
 				case 1:
@@ -32,29 +38,48 @@ func helpCommand() command {
 	}
 }
 
-// printOverview lists the commands by group, those about kautopsy itself on a line, so that
-// all of it fits a screen.
+// printOverview explains the commands that one begins with and names the others by group, so
+// that all of it fits a screen.
 func printOverview(w io.Writer) {
 	fmt.Fprint(w, "kautopsy says what happened to a Linux machine from its crash dump alone.\n\n"+
-		"usage: kautopsy COMMAND [flags] DUMP [ARG…]\n")
-	itself := groups[len(groups)-1]
-	for _, g := range groups[:len(groups)-1] {
-		fmt.Fprintf(w, "\n%s\n", g)
-		for _, c := range visible() {
-			if c.group == g {
-				fmt.Fprintf(w, "  %-8s %s\n", c.name, c.short)
-			}
-		}
+		"usage: kautopsy COMMAND [flags] DUMP [ARG…]\n\n"+groups[0]+"\n")
+	for _, c := range inGroup(groups[0]) {
+		fmt.Fprintf(w, "  %-8s %s\n", c.name, c.short)
 	}
-	var names []string
-	for _, c := range visible() {
-		if c.group == itself {
+	fmt.Fprintln(w)
+	for _, g := range groups[1:] {
+		var names []string
+		for _, c := range inGroup(g) {
 			names = append(names, c.name)
 		}
+		if len(names) > 0 {
+			fmt.Fprintf(w, "%-16s  %s\n", g, strings.Join(names, " "))
+		}
 	}
-	fmt.Fprintf(w, "\nAlso: %s. Each explains itself: kautopsy COMMAND -h\n", strings.Join(names, ", "))
-	fmt.Fprint(w, "Start with: kautopsy triage /var/crash/…/vmcore\n"+
+	fmt.Fprint(w, "\nEach explains itself: kautopsy COMMAND -h; all of them: kautopsy help --all\n"+
+		"Start with: kautopsy triage /var/crash/…/vmcore\n"+
 		"Exit: 0 answered, 1 no answer, 2 wrong usage, 3 not a dump, 4 answered in part\n")
+}
+
+// printAll lists every command with what it is for.
+func printAll(w io.Writer) {
+	for i, g := range groups {
+		list := inGroup(g)
+		if len(list) == 0 {
+			continue
+		}
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintln(w, g)
+		for _, c := range list {
+			fmt.Fprintf(w, "  %-10s %s\n", c.name, c.short)
+		}
+	}
+}
+
+func inGroup(group string) []command {
+	return slices.DeleteFunc(visible(), func(c command) bool { return c.group != group })
 }
 
 // printHelp explains one command.

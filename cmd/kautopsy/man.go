@@ -90,11 +90,13 @@ func writeMarkdown(w io.Writer) {
 	fmt.Fprint(w, "# Commands\n\nMade by `kautopsy man --markdown`; a test fails when this page is stale.\n\n"+
 		"    kautopsy COMMAND [flags] DUMP [ARG…]\n\nFlags can stand anywhere behind the command.\n")
 	for _, g := range groups {
+		list := inGroup(g)
+		if len(list) == 0 {
+			continue
+		}
 		fmt.Fprintf(w, "\n## %s\n", g)
-		for _, c := range visible() {
-			if c.group == g {
-				markdownCommand(w, &c)
-			}
+		for _, c := range list {
+			markdownCommand(w, &c)
 		}
 	}
 	fmt.Fprint(w, "\n## Exit status\n\n")

@@ -24,7 +24,7 @@ type psFlags struct {
 
 func psCommand() command {
 	return command{
-		name: "ps", group: "The kernel inside", args: "DUMP [PID|TASK|COMM…]",
+		name: "ps", group: "Tasks", args: "DUMP [PID|TASK|COMM…]",
 		short: "tasks: pid, state, CPU, memory, name",
 		long: `Reads the tasks by the types in the dump itself; a kernel without BTF has none.
 PIDs are decimal, TASK is the address of a task_struct, COMM a name. > marks the

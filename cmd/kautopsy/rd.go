@@ -29,7 +29,7 @@ type rdFlags struct {
 
 func rdCommand() command {
 	return command{
-		name: "rd", group: "The kernel inside", args: "DUMP ADDRESS|SYMBOL [COUNT]",
+		name: "rd", group: "Memory and types", args: "DUMP ADDRESS|SYMBOL [COUNT]",
 		short: "read memory",
 		long: `Prints COUNT words (1 by default) at a kernel address, in crash's form.
 Addresses are hexadecimal, with or without 0x; COUNT is decimal, or hexadecimal

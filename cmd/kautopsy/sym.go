@@ -23,7 +23,7 @@ type symFlags struct {
 
 func symCommand() command {
 	return command{
-		name: "sym", group: "The kernel inside", args: "DUMP [NAME|ADDRESS|NAME+OFFSET…]",
+		name: "sym", group: "Code", args: "DUMP [NAME|ADDRESS|NAME+OFFSET…]",
 		short: "symbol of an address, address of a symbol",
 		long: `Names come from kallsyms in the dump's own memory, modules included. Addresses
 are hexadecimal, with or without 0x; a symbol named like a number ("add") goes

@@ -14,7 +14,7 @@ import (
 
 func sysCommand() command {
 	return command{
-		name: "sys", group: "The kernel inside", args: "DUMP",
+		name: "sys", group: "The system", args: "DUMP",
 		short:   "the banner: release, date, load, tasks, memory, panic",
 		long:    "crash's banner as far as symbols and the log tell it; what is not known is left\nout and said on stderr.",
 		example: "kautopsy sys /var/crash/vmcore",

@@ -14,7 +14,7 @@ import (
 
 func vtopCommand() command {
 	return command{
-		name: "vtop", group: "The kernel inside", args: "DUMP ADDRESS|SYMBOL…",
+		name: "vtop", group: "Memory and types", args: "DUMP ADDRESS|SYMBOL…",
 		short:   "physical address of a kernel address, with its page tables",
 		long:    "Where the page tables are not in the dump, the image's and the direct map's own\nrules still answer, and the reason is shown.",
 		example: "kautopsy vtop /var/crash/vmcore init_task",
