@@ -3,7 +3,7 @@
 GO ?= go
 export CGO_ENABLED ?= 0
 
-.PHONY: build test race bench fuzz lint lab dist clean
+.PHONY: build test race bench bench-peers fuzz lint lab dist clean
 
 build: ## ./kautopsy, one static binary
 	$(GO) build -trimpath -o kautopsy ./cmd/kautopsy
@@ -17,6 +17,9 @@ race: ## the same under the race detector, which needs a C compiler
 bench: ## benchmarks on the committed dump
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
+bench-peers: ## our page decoders beside the C libraries, on the committed dump's pages
+	testdata/peers/codecs.sh
+
 FUZZTIME ?= 60s
 fuzz: ## each fuzz target for FUZZTIME
 	for pkg in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
@@ -27,7 +30,7 @@ lint: ## vet, staticcheck, gofumpt, govulncheck, shellcheck
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	test -z "$$($(GO) tool gofumpt -l .)"
-	if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR lab/*.sh .ci/run; fi
+	if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR lab/*.sh testdata/peers/*.sh .ci/run; fi
 	$(GO) tool govulncheck ./...
 
 KERNELS ?=
