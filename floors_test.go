@@ -19,7 +19,7 @@ var floor = map[string]int{
 }
 
 // forTests may be imported by tests of any floor and by nothing else.
-var forTests = []string{"internal/dumptest", "internal/golden"}
+var forTests = []string{"internal/dumptest", "internal/golden", "internal/guesttest"}
 
 // goList runs the Go tool, which whoever runs this test has.
 func goList(t *testing.T, args ...string) []string {

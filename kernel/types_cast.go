@@ -1,0 +1,46 @@
+package kernel
+
+import "github.com/kautopsy/kautopsy/symbols"
+
+// Cast is the object of a type that C spells so ("struct sock") at an address that somebody
+// else's pointer gave: a void pointer, or one to the part that all of a family share. Of
+// several types of that name the one with the members is taken. The error wraps
+// symbols.ErrNoType or ErrNoMember.
+func (k *Kernel) Cast(addr uint64, spelled string, members ...string) (Object, error) {
+	ts, err := k.Types()
+	if ts == nil {
+		return Object{}, err
+	}
+	t, err := symbols.Find(ts, spelled, members...)
+	if err != nil {
+		return Object{}, err
+	}
+	return k.Object(t, addr), nil
+}
+
+// Around is the object of a type that C spells so and whose member o is: container_of.
+func (o Object) Around(spelled, member string) (Object, error) {
+	c, err := o.k.Cast(o.Addr, spelled, member)
+	if err != nil {
+		return c, err
+	}
+	m, err := c.Type.Member(member)
+	if err != nil {
+		return c, err
+	}
+	c.Addr = o.k.clip(o.Addr - m.Offset/8)
+	return c, nil
+}
+
+// Through follows pointers from member to member: Through("d_sb", "s_type") is what C
+// spells *o->d_sb->s_type. A NULL pointer is phys.ErrUnmapped.
+func (o Object) Through(members ...string) (Object, error) {
+	for _, m := range members {
+		next, err := o.Follow(m)
+		if err != nil {
+			return Object{}, err
+		}
+		o = next
+	}
+	return o, nil
+}
