@@ -9,7 +9,7 @@
 //	log.go       the log, whichever of its three forms the kernel has
 //	system.go    the banner: release, date, load, tasks, memory
 //	task.go      tasks, by the types
-//	types.go     types from the dump's own BTF, typed objects in its memory
+//	types_list.go, types_tree.go   the kernel's containers: rbtree.go, xarray.go, idr.go, mapletree.go
 //	stack.go     unwinding: ORC, frame records, and a marked guess where neither helps
 //
 // Every answer fails alone: a dump without page tables still has a log, one without a log

@@ -1,4 +1,9 @@
 package kernel
 
+import "github.com/kautopsy/kautopsy/symbols"
+
 // Roots is the table of variables and their types.
 func Roots() map[string]string { return roots }
+
+// SetBTF gives the kernel types that a test has made.
+func (k *Kernel) SetBTF(b *symbols.BTF) { k.btfOnce.Do(func() { k.btf = b }) }
