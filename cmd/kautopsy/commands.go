@@ -38,7 +38,7 @@ func commands() []command {
 		infoCommand(), verifyCommand(),
 		psCommand(),
 		rdCommand(), vtopCommand(),
-		sysCommand(),
+		sysCommand(), modCommand(),
 		symCommand(),
 		completionCommand(), manCommand(), versionCommand(), helpCommand(),
 	}

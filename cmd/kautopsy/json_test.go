@@ -41,6 +41,14 @@ var documents = []struct {
 		"schema symbols missing",
 		map[string]string{"symbols": "address type name module size offset"},
 	},
+	{
+		[]string{"mod"},
+		"schema modules missing",
+		map[string]string{
+			"modules":       "name address base size refs used_by state taints build_id areas",
+			"modules.areas": "name address size",
+		},
+	},
 	{[]string{"rd", "init_task", "4"}, "schema address physical word_bytes words missing", nil},
 	{
 		[]string{"vtop", "init_task"},
