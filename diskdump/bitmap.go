@@ -154,11 +154,12 @@ func (r *rank) upTo(n int64) ([]uint64, error) {
 	return r.extend(min(n, r.m.blocks()))
 }
 
-// extend counts up to block n.
+// extend counts up to block n, and a little more, lest a walk takes a copy for each block.
 func (r *rank) extend(n int64) ([]uint64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := slices.Clone(*r.before.Load()) // readers may hold the old one
+	n = min(max(n, int64(len(before)+len(before)/4)), r.m.blocks())
 	err := r.m.scan(int64(len(before))-1, n, func(block []byte) {
 		before = append(before, before[len(before)-1]+count(block))
 	})

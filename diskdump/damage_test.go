@@ -53,7 +53,11 @@ func truncated(t *testing.T, file []byte, step int) {
 			}
 			continue
 		}
-		if err := sameOrLost(f, pages, why); err != nil {
+		err = sameOrLost(f, pages, why)
+		if err == nil && n/step%16 == 0 {
+			err = dumptest.CheckBatches(f)
+		}
+		if err != nil {
 			t.Fatalf("cut at %#x: %v", n, err)
 		}
 	}
@@ -127,7 +131,7 @@ func useDump(b []byte) error {
 			return fmt.Errorf("problem without a reason: %w", p)
 		}
 	}
-	if err := useRuns(f); err != nil {
+	if err := errors.Join(useRuns(f), dumptest.CheckBatches(f)); err != nil {
 		return err
 	}
 	_, err = f.Counts()

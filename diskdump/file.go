@@ -41,6 +41,7 @@ type File struct {
 	rank   rank
 
 	zero     atomic.Int64 // file offset of the zero pages' shared block, -1 until one was read
+	zeros    []byte       // a page of them, for whoever gets pages that are not copied
 	descs    [cachedBlocks]atomic.Pointer[descBlock]
 	decoders sync.Pool
 }
@@ -109,6 +110,7 @@ func (f *File) place() {
 		f.problem("header_version %d is newer than %d and is read as that: %w", f.Header.Version, lastVersion, phys.ErrUnsupported)
 	}
 	f.zero.Store(-1)
+	f.zeros = make([]byte, f.Header.BlockSize)
 	f.base = f.pageBase()
 }
 

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
+	"github.com/kautopsy/kautopsy/internal/bin"
 	"github.com/kautopsy/kautopsy/internal/codec"
 	"github.com/kautopsy/kautopsy/phys"
 )
@@ -35,10 +35,14 @@ type descBlock struct {
 
 const descsPerBlock = 128
 
-// pageDecoder is what decoding one page needs; the pool keeps one for each reader at work.
+// pageDecoder is what decoding pages needs; the pool keeps one for each reader at work.
 type pageDecoder struct {
-	codec codec.Decoder
-	raw   []byte
+	codec     codec.Decoder
+	raw       []byte
+	zero      []byte // the coded form of a page of zeros that was met, nil before
+	zeroFlags uint32 // its codec
+	table     []byte // descriptors of a batch, as the file has them
+	descs     []pageDesc
 }
 
 // maxStored is the longest stored form of a page that is accepted: a foreign writer may
@@ -119,15 +123,10 @@ func (f *File) whyAbsent(ram bool) error {
 
 // desc finds the descriptor of a page whose bit is set, and where it stands.
 func (f *File) desc(p phys.PFN) (pageDesc, int64, error) {
-	before, err := f.rank.of(phys.PFN(min(f.first, f.limit)))
+	k, err := f.index(p)
 	if err != nil {
 		return pageDesc{}, -1, err
 	}
-	k, err := f.rank.of(p)
-	if err != nil {
-		return pageDesc{}, -1, err
-	}
-	k -= before
 	at := f.data + int64(k)*descSize
 	blk, err := f.descBlock(k / descsPerBlock)
 	if err != nil {
@@ -139,6 +138,16 @@ func (f *File) desc(p phys.PFN) (pageDesc, int64, error) {
 	}
 	d := f.decodeDesc(blk.b[i*descSize:])
 	return d, at, f.check(d)
+}
+
+// index is the number of the descriptor of a page whose bit is set.
+func (f *File) index(p phys.PFN) (uint64, error) {
+	before, err := f.rank.of(phys.PFN(min(f.first, f.limit)))
+	if err != nil {
+		return 0, err
+	}
+	k, err := f.rank.of(p)
+	return k - before, err
 }
 
 func (f *File) descBlock(n uint64) (*descBlock, error) {
@@ -179,7 +188,7 @@ func (f *File) isZero(d pageDesc) bool {
 
 // noteZero remembers where a raw page of zeros is stored: writers store one for all.
 func (f *File) noteZero(d pageDesc, page []byte) {
-	if d.flags == 0 && f.zero.Load() < 0 && !slices.ContainsFunc(page, func(c byte) bool { return c != 0 }) {
+	if d.flags == 0 && f.zero.Load() < 0 && bin.Zero(page) {
 		f.zero.Store(d.offset)
 	}
 }
@@ -195,5 +204,9 @@ func (f *File) readData(d pageDesc, b []byte) error {
 		}
 		return err
 	}
-	return dec.codec.Decode(codec.Method(d.flags), b, src)
+	if dec.codedZero(d, src) {
+		clear(b)
+		return nil
+	}
+	return dec.decode(d, b, src)
 }

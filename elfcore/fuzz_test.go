@@ -6,6 +6,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/internal/elfnote"
 	"github.com/kautopsy/kautopsy/phys"
 )
@@ -28,6 +29,9 @@ func use(t *testing.T, file []byte) {
 	for _, area := range f.Notes {
 		for range elfnote.All(area, f.Header.Order) {
 		}
+	}
+	if err := dumptest.CheckBatches(f); err != nil {
+		t.Fatal(err)
 	}
 	buf, next, pages := make([]byte, f.PageSize()), phys.PFN(0), 0
 	for run := range f.Runs() {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/kautopsy/kautopsy/internal/bin"
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/phys"
 )
 
@@ -97,6 +98,11 @@ func TestMemoryAgainstByteMap(t *testing.T) {
 			}
 		}
 		checkRuns(t, m)
+		if round%8 == 0 {
+			if err := dumptest.CheckBatches(m); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 

@@ -1,123 +1,211 @@
 package vmcore
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
+	"iter"
+	"runtime"
+	"sync"
 
-	"github.com/kautopsy/kautopsy/internal/arch"
 	"github.com/kautopsy/kautopsy/phys"
 )
 
-// The kernel keeps two copies of its VMCOREINFO: the text alone at the start of a page, and
-// the same as an ELF note, whose text begins 24 bytes into its allocation. Copies at other
-// places are somebody's file or buffer.
-var (
-	infoStart  = []byte("OSRELEASE=")
-	infoPlaces = []int{0, 24}
+// Batch is some pages of a scan, in PFN order. It is valid until the function that got it
+// returns; the pages' bytes are not to be changed.
+type Batch struct {
+	// Out is the caller's: what work makes of the batch for deliver. It stays with the
+	// batch when that is used again for other pages, so that buffers in it serve again.
+	Out any
+
+	phys.Batch
+	lost  bool  // the pages are not in the file: Err tells, nothing is to be read
+	fatal error // of the container's tables: ends the scan
+	done  chan struct{}
+}
+
+// All yields the pages with their errors, as Dump.Pages does.
+func (b *Batch) All() iter.Seq2[Page, error] {
+	return func(yield func(Page, error) bool) {
+		for i, p := range b.PFN {
+			if !yield(Page{PFN: p, Data: b.Data[i]}, b.Err[i]) {
+				return
+			}
+		}
+	}
+}
+
+// Scan reads every page that the dump should hold, with large reads that follow the file,
+// on all processors: work gets the batches in any order, from many goroutines at once;
+// then deliver gets them in the order of their pages, from the calling goroutine. Either
+// may be nil. The first error of one of them ends the scan and is returned. What comes as
+// a page, and what as an error beside it, is as with Pages.
+func (d *Dump) Scan(ctx context.Context, work, deliver func(*Batch) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	workers := runtime.GOMAXPROCS(0)
+	slots := 2*workers + 2
+	s := &scan{
+		d: d, work: work, size: d.PageSize(),
+		free: make(chan *Batch, slots), order: make(chan *Batch, slots), todo: make(chan *Batch, slots),
+	}
+	for range slots {
+		s.free <- &Batch{done: make(chan struct{}, 1)}
+	}
+	var running sync.WaitGroup
+	for range workers {
+		running.Go(func() { s.read(ctx) })
+	}
+	running.Go(func() { s.feed(ctx) })
+	defer func() { // deliver may panic or leave its goroutine
+		stop()
+		running.Wait()
+	}()
+	return s.deliver(ctx, deliver)
+}
+
+// batchBytes is the memory of a batch's pages. scanMemory bounds that of all batches under
+// way: two a worker and one each for the feeder and the caller. When none is free the
+// feeder waits, so a slow caller holds up the reading.
+const (
+	batchBytes = 128 << 10
+	scanMemory = 24 << 20
 )
 
-// kernelPage is the unit in which the copies are aligned; pages of 16 and 64 KiB are
-// multiples of it.
-const kernelPage = 4096
+// scan is one walk over all pages: a feeder cuts the runs into batches, workers fill
+// them, and they are delivered in the feeder's order. Batches go round: a free one, one
+// with pages to read, one that is done, a free one.
+type scan struct {
+	d    *Dump
+	work func(*Batch) error
+	size int // of a page
 
-// maxInfo bounds the text of a copy: one page in every kernel so far.
-const maxInfo = 64 << 10
-
-// scanInfo looks for VMCOREINFO in the dump's memory. Of several copies (a crashed and a
-// capture kernel, pages that quote one) the first wins whose page tables can be right:
-// they translate the kernel's _stext to where the image's own rule puts it.
-func (d *Dump) scanInfo(ctx context.Context) (*VMCoreInfo, error) {
-	var first *VMCoreInfo
-	for page, err := range d.Pages(ctx) {
-		if err != nil {
-			var pe *phys.PageError
-			if errors.As(err, &pe) {
-				continue
-			}
-			return first, err
-		}
-		for _, v := range d.infoIn(page) {
-			if d.provesItself(v) {
-				return v, nil
-			}
-			if first == nil {
-				first = v
-			}
-		}
-	}
-	if first == nil {
-		return nil, ErrNoVMCoreInfo
-	}
-	return first, nil
+	free  chan *Batch
+	todo  chan *Batch // for the workers
+	order chan *Batch // the same, for delivery
 }
 
-// infoIn finds the copies of VMCOREINFO that begin in a page.
-func (d *Dump) infoIn(page Page) (found []*VMCoreInfo) {
-	for at := 0; at+kernelPage <= len(page.Data); at += kernelPage {
-		for _, place := range infoPlaces {
-			if !bytes.HasPrefix(page.Data[at+place:], infoStart) {
-				continue
+// feed cuts the runs into batches until the context ends.
+func (s *scan) feed(ctx context.Context) {
+	f := &feeder{scan: s, ctx: ctx, most: max(1, min(batchBytes, scanMemory/cap(s.free))/s.size)}
+	defer close(s.order)
+	defer close(s.todo)
+	for run, err := range s.d.c.Runs() {
+		switch {
+		case err != nil:
+			f.flush()
+			if f.room(true) {
+				f.b.fatal = err
 			}
-			a := phys.Addr(uint64(page.PFN)*uint64(d.PageSize()) + uint64(at+place))
-			if v := d.infoAt(a); v != nil {
-				found = append(found, v)
-			}
+		case phys.Reason(run.Why) == phys.ErrExcluded:
+			continue
+		case run.Why != nil:
+			f.lost(run)
+		default:
+			f.pages(run)
+		}
+		if err != nil || ctx.Err() != nil {
+			break
 		}
 	}
-	return found
+	f.flush()
 }
 
-// infoAt reads the text at a physical address up to its first NUL; nil if it is not one.
-func (d *Dump) infoAt(a phys.Addr) *VMCoreInfo {
-	buf := make([]byte, maxInfo)
-	n, _ := d.ReadPhys(buf, a)
-	text := buf[:n]
-	if i := bytes.IndexByte(text, 0); i >= 0 {
-		text = text[:i]
-	}
-	if !bytes.Contains(text, []byte("\nPAGESIZE=")) || !bytes.Contains(text, []byte("\nSYMBOL(")) {
-		return nil
-	}
-	v, err := labelled(bytes.Clone(text), fmt.Sprintf("memory at %#x", uint64(a)))
-	if err != nil {
-		return nil
-	}
-	return v
+// feeder fills batches with the pages that are to be read.
+type feeder struct {
+	*scan
+	ctx  context.Context
+	most int    // pages of a batch
+	b    *Batch // that is being filled, or nil
 }
 
-// provesItself tells whether the page tables that v names translate _stext to where the
-// image's rule puts it.
-func (d *Dump) provesItself(v *VMCoreInfo) bool {
-	stext, ok := v.Symbol("_stext")
-	a, err := d.Arch()
-	if !ok || err != nil {
+// pages adds the pages of a run.
+func (f *feeder) pages(run phys.Run) {
+	for p := run.Start; p < run.End && f.room(false); p++ {
+		f.b.PFN = append(f.b.PFN, p)
+	}
+}
+
+// lost adds a run of pages that are not in the file; it takes one place.
+func (f *feeder) lost(run phys.Run) {
+	if f.room(true) {
+		span := phys.PageSpan(run.Start, run.Len(), f.size)
+		f.b.PFN = append(f.b.PFN, run.Start)
+		f.b.Data = append(f.b.Data, nil)
+		f.b.Err = append(f.b.Err, &phys.PageError{Op: "read", Span: span, Off: -1, Err: run.Why})
+	}
+}
+
+// room makes room for one more page that is lost or not; false when the context ends.
+func (f *feeder) room(lost bool) bool {
+	if f.b != nil && f.b.lost == lost && len(f.b.PFN) < f.most {
+		return true
+	}
+	f.flush()
+	select {
+	case f.b = <-f.free:
+		f.b.PFN, f.b.Data, f.b.Err = f.b.PFN[:0], f.b.Data[:0], f.b.Err[:0]
+		f.b.lost = lost
+		return true
+	case <-f.ctx.Done():
 		return false
 	}
-	space, err := a.Space(d.Hints(v), d)
-	if err != nil {
-		return false
-	}
-	image, ok := space.Image(stext)
-	walk, err := space.Walk(stext)
-	return ok && err == nil && walk.Addr == image
 }
 
-// Hints are what translating the kernel's addresses starts from.
-func (d *Dump) Hints(v *VMCoreInfo) arch.Hints {
-	h := arch.Hints{
-		Order: d.Header.Order, PhysBase: d.Header.PhysBase,
-		MaxPhys: phys.PageSpan(0, uint64(d.MaxPFN()), d.PageSize()).End,
+// flush passes the batch on. It does not wait: the channels have room for all batches.
+func (f *feeder) flush() {
+	if f.b != nil {
+		f.order <- f.b
+		f.todo <- f.b
+		f.b = nil
 	}
-	for _, s := range d.Header.Segments {
-		h.Segments = append(h.Segments, arch.Segment(s))
+}
+
+// read fills batches and has them worked on until there are no more.
+func (s *scan) read(ctx context.Context) {
+	for b := range s.todo {
+		switch {
+		case ctx.Err() != nil:
+			b.fatal = ctx.Err()
+		case !b.lost:
+			s.d.readPages(&b.Batch)
+		}
+		if s.work != nil && b.fatal == nil {
+			b.fatal = s.work(b)
+		}
+		b.done <- struct{}{}
 	}
-	if cpus, _ := d.CPUs(); len(cpus) > 0 && cpus[0].State != nil {
-		h.CR3 = cpus[0].State.CR[3]
+}
+
+// bulkReader is a container that reads pages faster together than one by one.
+type bulkReader interface{ ReadPages(b *phys.Batch) }
+
+// readPages fills a batch.
+func (d *Dump) readPages(b *phys.Batch) {
+	if r, ok := d.c.(bulkReader); ok {
+		r.ReadPages(b)
+		return
 	}
-	if v != nil {
-		h.PageSize, h.Number, h.Symbol, h.Hex = v.PageSize(), v.Number, v.Symbol, v.Hex
+	b.Reset()
+	for i, p := range b.PFN {
+		page := b.Page(i, d.PageSize())
+		n, err := d.c.ReadPage(p, page)
+		b.Data[i], b.Err[i] = page[:n], err
 	}
-	return h
+}
+
+// deliver hands the batches to the caller, in order.
+func (s *scan) deliver(ctx context.Context, to func(*Batch) error) error {
+	for b := range s.order {
+		select {
+		case <-b.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if b.fatal == nil && to != nil {
+			b.fatal = to(b)
+		}
+		if b.fatal != nil {
+			return b.fatal
+		}
+		s.free <- b
+	}
+	return ctx.Err()
 }

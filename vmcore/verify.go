@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/kautopsy/kautopsy/internal/bin"
 	"github.com/kautopsy/kautopsy/phys"
 )
 
@@ -44,49 +45,62 @@ func (d *Dump) Verify(ctx context.Context, progress func(done, total uint64)) (*
 	}
 	v := &Verification{Excluded: counts.Excluded, Hole: counts.Hole}
 	done, told, total := uint64(0), uint64(0), counts.Present+counts.Lost
-	for page, err := range d.Pages(ctx) {
-		n, err := v.page(d, page, err)
-		if err != nil {
-			return v, err
+	err = d.Scan(ctx, countZero, func(b *Batch) error {
+		v.Zero += *b.Out.(*uint64)
+		for i, p := range b.PFN {
+			done += v.page(d, Page{PFN: p, Data: b.Data[i]}, b.Err[i])
 		}
-		if done += n; progress != nil && (done-told >= progressStep || done == total) {
+		if progress != nil && (done-told >= progressStep || done == total) {
 			told = done
 			progress(done, total)
 		}
-	}
+		return nil
+	})
 	v.Elapsed = time.Since(start)
-	return v, nil
+	return v, err
+}
+
+// countZero counts the pages of zeros of a batch into its Out.
+func countZero(b *Batch) error {
+	n, ok := b.Out.(*uint64)
+	if !ok {
+		n = new(uint64)
+		b.Out = n
+	}
+	*n = 0
+	for i, data := range b.Data {
+		if b.Err[i] == nil && bin.Zero(data) {
+			*n++
+		}
+	}
+	return nil
 }
 
 // page counts one page or one run of lost ones.
-func (v *Verification) page(d *Dump, page Page, err error) (n uint64, fatal error) {
+func (v *Verification) page(d *Dump, page Page, err error) (n uint64) {
 	v.Bytes += uint64(len(page.Data))
 	if err == nil {
 		v.Good++
-		if allZero(page.Data) {
-			v.Zero++
-		}
-		return 1, nil
+		return 1
 	}
+	n = 1
 	var pe *phys.PageError
-	if !errors.As(err, &pe) {
-		return 0, err
+	if errors.As(err, &pe) {
+		n = max(1, pe.Span.Len()/uint64(d.PageSize()))
 	}
-	size := uint64(d.PageSize())
-	n = max(1, pe.Span.Len()/size)
 	why := phys.Reason(err)
 	switch why {
 	case phys.ErrHole, phys.ErrExcluded: // a page that is there in part
 		v.Good++
-		return 1, nil
+		return 1
 	case phys.ErrCorrupt:
 		v.Corrupt += n
 	default:
 		why = phys.ErrLost
 		v.Lost += n
 	}
-	v.add(Damage{First: page.PFN, Last: page.PFN + phys.PFN(n) - 1, Why: why, Detail: pe})
-	return n, nil
+	v.add(Damage{First: page.PFN, Last: page.PFN + phys.PFN(n) - 1, Why: why, Detail: err})
+	return n
 }
 
 // add puts damage into the map.
@@ -100,19 +114,4 @@ func (v *Verification) add(g Damage) {
 		return
 	}
 	v.Damage = append(v.Damage, g)
-}
-
-func allZero(b []byte) bool {
-	for len(b) >= 8 {
-		if b[0]|b[1]|b[2]|b[3]|b[4]|b[5]|b[6]|b[7] != 0 {
-			return false
-		}
-		b = b[8:]
-	}
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
 }

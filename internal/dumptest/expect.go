@@ -46,7 +46,8 @@ func (e Expect) In(format string) Expect {
 	return out
 }
 
-// Check reads every page of a dump and compares it, and its runs, with the expectation.
+// Check reads every page of a dump and compares it, and its runs, with the expectation; a
+// dump that reads pages together has to give the same.
 func (e Expect) Check(t testing.TB, s Source) {
 	t.Helper()
 	lines := map[phys.PFN]Line{}
@@ -68,6 +69,11 @@ func (e Expect) Check(t testing.TB, s Source) {
 		}
 		if err := checkRun(runs, s, p); err != nil {
 			t.Errorf("page %#x: %v", uint64(p), err)
+		}
+	}
+	if bulk, ok := s.(BulkSource); ok {
+		if err := CheckBatches(bulk); err != nil {
+			t.Error(err)
 		}
 	}
 }

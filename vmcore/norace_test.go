@@ -1,0 +1,5 @@
+//go:build !race
+
+package vmcore_test
+
+const raceEnabled = false
