@@ -3,7 +3,7 @@
 GO ?= go
 export CGO_ENABLED ?= 0
 
-.PHONY: build test race bench bench-peers fuzz lint lab dist clean
+.PHONY: build test race bench bench-peers fuzz lint lab lab-big dist clean
 
 build: ## ./kautopsy, one static binary
 	$(GO) build -trimpath -o kautopsy ./cmd/kautopsy
@@ -36,6 +36,9 @@ lint: ## vet, staticcheck, gofumpt, govulncheck, shellcheck
 KERNELS ?=
 lab: ## boot kernels in QEMU, crash them, collect their dumps: make lab KERNELS="6.12 arm64"
 	lab/run.sh $(KERNELS)
+
+lab-big: ## a dump of 2 GiB and more for make bench-peers
+	lab/run.sh big
 
 dist: ## static binaries for the usual Linux machines, in dist/
 	for arch in amd64 arm64 s390x ppc64le riscv64; do \

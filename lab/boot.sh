@@ -2,7 +2,7 @@
 # boot.sh GUEST DEST - boot GUEST in QEMU, let it crash, and leave
 # DEST/{raw.elf,truth/} (truth/console.txt is the serial console).
 # Boots again, up to TRIES times, when KASLR left no room for the crash kernel.
-# Set from outside: CPU, SMP, MEM, CRASHK, APPEND, QEMU_EXTRA, TIMEOUT, and
+# Set from outside: CPU, SMP, MEM, CRASHK, APPEND, QEMU_EXTRA, TIMEOUT, DUMP_MB, and
 # MONITOR, a command for QEMU's monitor once the guest waits to be crashed.
 set -euo pipefail
 guest=$(cd "$1" && pwd) dest=$(mkdir -p "$2" && cd "$2" && pwd)
@@ -13,7 +13,7 @@ start_guest() {
   local drives=() d
   rm -rf "$run"; mkdir -p "$run"
   cp --sparse=always "$guest/truth.img" "$guest/data.img" "$run/"
-  truncate -s 1100M "$run/dump.img"
+  truncate -s "${DUMP_MB:-1100}M" "$run/dump.img"
   cd "$run"
   : >console.txt
   for d in truth data dump; do drives+=(-drive "file=$d.img,format=raw,if=virtio,cache=unsafe"); done

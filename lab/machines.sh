@@ -24,6 +24,7 @@ machine() { # NAME
     FS=ext4 MODS="qemu_fw_cfg virtio_mmio crc32c_generic ext4 loop dummy" HOST=arm64-lab ANON_MB=1 TMP_FILES=1 \
       TMP_BLOCKS=4 DISK_MB=48 KEXEC="" CROSS=aarch64-linux-gnu- BUSYBOX=$scratch/arm64/busybox/bin/busybox arm64
     ;;
+  big) CPU=Haswell-noTSX MEM=4G CRASHK=256M TIMEOUT=1800 DUMP_MB=5000 LEVEL=17 FILES_MB=2400 big ;;
   kinds) kinds "$all_kinds" ;;
   kinds:?*) kinds "${1#kinds:}" ;;
   *) fail "no machine called $1, see $here/README.md" ;;

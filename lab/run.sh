@@ -3,6 +3,7 @@
 # container with the truth about the machine in $LAB_OUT/NAME (default lab/out).
 #
 #   6.1 (the default: Debian 12's own), 5.10, 6.12, newest, tiny, arm64,
+#   big (6.1 with 4 GB, its page cache full of real files: for benchmarks),
 #   kinds (every way to crash, on 6.1), kinds:NAME[,NAME...]
 #   clean removes all of it
 #
@@ -93,6 +94,20 @@ debian() { # NAME SUITE - one of Debian's kernels; CPU and so on are set
     step "$work/root" "kernel of $2" "$here/suite.sh" "$2" kernel "$work/root"
     step "$work/guest" "guest" "$here/guest.sh" "$work/root" "$work/guest"
     step "$dir/raw.elf" "crash" "$here/boot.sh" "$work/guest" "$dir"
+  fi
+  containers
+  finish
+}
+big() { # FILES_MB of real files in the page cache
+  begin_machine big elf zlib lzo zstd raw
+  if complete; then say "$name: already there"; return; fi
+  if ! have_source; then
+    forget
+    step "$work/root" "kernel of bookworm" "$here/suite.sh" bookworm kernel "$work/root"
+    step "$work/guest" "guest" "$here/guest.sh" "$work/root" "$work/guest"
+    step "$work/files.img" "files" "$here/files.sh" "$work/files.img" "$FILES_MB"
+    QEMU_EXTRA="-drive file=$work/files.img,format=raw,if=virtio,readonly=on" \
+      step "$dir/raw.elf" "crash" "$here/boot.sh" "$work/guest" "$dir"
   fi
   containers
   finish
