@@ -1,0 +1,484 @@
+package crashshell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func fakeConfig(t testing.TB, how string) Config {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Config{Crash: self, Dump: []string{fakeDump(t, how)}, Timeout: 20 * time.Second, StartTime: 20 * time.Second}
+}
+
+func startFake(t testing.TB, how string) *Session {
+	t.Helper()
+	s, err := Start(t.Context(), fakeConfig(t, how))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// TestTranscripts: answers come through as crash 9.0.2 gave them.
+func TestTranscripts(t *testing.T) {
+	s := startFake(t, "")
+	for _, c := range []string{"bt", "ps", "sys", "mod", "log", "bt -a"} {
+		want, err := os.ReadFile(filepath.Join("testdata/9.0.2", strings.ReplaceAll(c, " ", "_")+".txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := run(t, s, c); got != string(want) {
+			t.Errorf("%s: %d bytes, want %d", c, len(got), len(want))
+		}
+	}
+}
+
+// run is Run with the text of the answer.
+func run(t testing.TB, s *Session, command string) string {
+	t.Helper()
+	a, err := s.Run(t.Context(), command)
+	if err != nil {
+		t.Fatalf("%s: %v", command, err)
+	}
+	return string(a.Output)
+}
+
+func TestRun(t *testing.T) {
+	s := startFake(t, "")
+	for _, want := range []string{"one", "two", "hexadecimal: 1 is no marker"} {
+		if got := run(t, s, "ascii say "+want); got != want+"\n" {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got, want := run(t, s, "ascii bytes"), "a\x00b\x1b[31m\xff\r\ncrash> bt\nhexadecimal: 1234\n     binary: 0\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := run(t, s, "ascii"+strings.Repeat(" x", 40)); got != "" {
+		t.Errorf("no output: %q", got)
+	}
+}
+
+func TestAnswerParts(t *testing.T) {
+	s := startFake(t, "")
+	a, err := s.Run(t.Context(), "ascii warn")
+	if err != nil || string(a.Output) != "first\nsecond\n" || !slices.Equal(a.Warnings, []string{"WARNING: something\n         is odd"}) {
+		t.Errorf("%q %q %v", a.Output, a.Warnings, err)
+	}
+	a, err = s.Run(t.Context(), "ascii fail")
+	var failed *CommandError
+	if !errors.As(err, &failed) || failed.Text != "invalid address: 7" || string(a.Output) != "ascii: invalid address: 7\n" {
+		t.Errorf("%q %v", a.Output, err)
+	}
+	// what comes on stderr may be a moment behind
+	for range 100 {
+		if a, err = s.Run(t.Context(), "ascii stderr"); err != nil || len(a.Stderr) > 0 {
+			break
+		}
+	}
+	if err != nil || !strings.HasPrefix(string(a.Stderr), "<segmentation violation>") {
+		t.Errorf("stderr %q %v", a.Stderr, err)
+	}
+}
+
+// TestDeadline: a command that hangs returns by its deadline and 2 s, and the next one gets
+// its own answer.
+func TestDeadline(t *testing.T) {
+	s := startFake(t, "")
+	for _, how := range []string{"hang", "replay", "deaf", "endless", "hang"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		begin := time.Now()
+		_, err := s.Run(ctx, "ascii "+how)
+		cancel()
+		if !errors.Is(err, ErrTimeout) {
+			t.Errorf("%s: %v, want ErrTimeout", how, err)
+		}
+		if took := time.Since(begin); took > 50*time.Millisecond+2*time.Second {
+			t.Errorf("%s: returned after %s", how, took)
+		}
+		if got := run(t, s, "ascii say after "+how); got != "after "+how+"\n" {
+			t.Errorf("after %s: %q", how, got)
+		}
+	}
+}
+
+func TestCancel(t *testing.T) {
+	s := startFake(t, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(30*time.Millisecond, cancel)
+	if _, err := s.Run(ctx, "ascii hang"); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want context.Canceled", err)
+	}
+	if got := run(t, s, "ascii say on"); got != "on\n" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestTooLong(t *testing.T) {
+	cfg := fakeConfig(t, "")
+	cfg.MaxOutput = 1 << 20
+	s, err := Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, how := range []string{"endless", "long"} {
+		a, err := s.Run(t.Context(), "ascii "+how)
+		if !errors.Is(err, ErrTooLong) || len(a.Output) != 1<<20 {
+			t.Errorf("%s: %v with %d bytes", how, err, len(a.Output))
+		}
+		if got := run(t, s, "ascii say after"); got != "after\n" {
+			t.Errorf("after %s: %q", how, got)
+		}
+	}
+}
+
+// TestDeath: crash that ends in the middle of an answer is an error with what it had said,
+// and a new one answers the next command.
+func TestDeath(t *testing.T) {
+	s := startFake(t, "")
+	for _, how := range []string{"die", "segv"} {
+		a, err := s.Run(t.Context(), "ascii "+how)
+		if !errors.Is(err, ErrDied) {
+			t.Errorf("%s: %v, want ErrDied", how, err)
+		}
+		if how == "die" && string(a.Output) != "half an ans" {
+			t.Errorf("said %q", a.Output)
+		}
+		if got := run(t, s, "ascii say again"); got != "again\n" {
+			t.Errorf("after %s: %q", how, got)
+		}
+	}
+}
+
+// TestThread: the child outlives the thread of the goroutine that called Start.
+func TestThread(t *testing.T) {
+	cfg := fakeConfig(t, "")
+	got := make(chan *Session)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		s, err := Start(context.Background(), cfg)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- s
+	}()
+	s := <-got
+	defer s.Close()
+	pid := run(t, s, "ascii pid")
+	time.Sleep(50 * time.Millisecond)
+	if again := run(t, s, "ascii pid"); again != pid {
+		t.Errorf("pid %s became %s", pid, again)
+	}
+}
+
+// TestGrandchild: what crash started goes with it, though it holds the pipes.
+func TestGrandchild(t *testing.T) {
+	s := startFake(t, "")
+	pid, err := strconv.Atoi(strings.TrimSpace(run(t, s, "ascii grandchild")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !gone(pid) {
+		t.Errorf("process %d lives on", pid)
+	}
+}
+
+// gone tells whether a process ends soon.
+func gone(pid int) bool {
+	for range 200 {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
+}
+
+// TestParentKilled: SIGKILL to the program that uses this package leaves no crash behind.
+func TestParentKilled(t *testing.T) {
+	if path := os.Getenv("KAUTOPSY_TEST_PARENT"); path != "" {
+		self, _ := os.Executable()
+		s, err := Start(context.Background(), Config{Crash: self, Dump: []string{path}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := s.Run(context.Background(), "ascii pid")
+		fmt.Printf("CHILD %s%v\n", a.Output, err)
+		_, _ = s.Run(context.Background(), "ascii deaf")
+		return
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, "-test.run", "^TestParentKilled$")
+	cmd.Env = append(os.Environ(), "KAUTOPSY_TEST_PARENT="+fakeDump(t, ""), "TMPDIR="+t.TempDir())
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	if _, err := fmt.Fscanf(out, "CHILD %d", &pid); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if !gone(pid) {
+		t.Errorf("crash %d lives on", pid)
+	}
+}
+
+func TestStartFails(t *testing.T) {
+	for how, want := range map[string]string{
+		"silent": "ended without a word",
+		"die vmlinux: no debugging data available":                                "no debug information",
+		"die vmlinux and vmcore do not match!":                                    "not of the same kernel",
+		`die read error: physical address: 1ffd1000  type: "pud page"`:            "is cut or damaged",
+		"die compressed kdump: uncompress failed: no zstd compression support":    "lacks the dump's compression",
+		"die something that nobody has seen":                                      "something that nobody has seen",
+		"die error while loading shared libraries: libsnappy.so.1: cannot open":   "lacks a shared library",
+		"die invalid structure member offset: module_num_gpl_syms FILE: module.c": "too old for the kernel",
+	} {
+		_, err := Start(t.Context(), fakeConfig(t, how))
+		var failed *StartError
+		if !errors.As(err, &failed) || !errors.Is(err, ErrStart) || !strings.Contains(failed.Cause, want) || failed.Exit != "exit status 1" {
+			t.Errorf("%s: %v, want %q", how, err, want)
+		}
+	}
+	cfg := fakeConfig(t, "hang")
+	cfg.StartTime, cfg.Modes = 100*time.Millisecond, []Mode{Normal}
+	if _, err := Start(t.Context(), cfg); !errors.Is(err, ErrStart) || !strings.Contains(err.Error(), "prompt in 100ms") {
+		t.Errorf("hang: %v", err)
+	}
+	cfg = fakeConfig(t, "")
+	cfg.Crash = filepath.Join(t.TempDir(), "crash")
+	if _, err := Start(t.Context(), cfg); !errors.Is(err, ErrNoCrash) {
+		t.Errorf("no program: %v", err)
+	}
+}
+
+// TestLadder: the first mode that starts is kept, and what it costs is said and refused.
+func TestLadder(t *testing.T) {
+	for _, m := range []Mode{NoModules, ZeroExcluded, Minimal} {
+		s := startFake(t, "only "+string(m))
+		if s.Mode != m || len(s.Doubts) != 1 || !strings.Contains(s.Doubts[0].Text, string(m)) {
+			t.Errorf("%s: started %s with doubts %v", m, s.Mode, s.Doubts)
+		}
+		_, err := s.Run(t.Context(), "mod")
+		if refused := errors.Is(err, ErrSpoiled); refused != (m != ZeroExcluded) {
+			t.Errorf("%s: mod: %v", m, err)
+		}
+	}
+}
+
+func TestSpoiled(t *testing.T) {
+	s := startFake(t, "warn")
+	if len(s.Warnings) != 1 || len(s.Doubts) != 1 {
+		t.Errorf("warnings %q, doubts %v", s.Warnings, s.Doubts)
+	}
+	if _, err := s.Run(t.Context(), "ps"); !errors.Is(err, ErrSpoiled) {
+		t.Errorf("ps: %v, want ErrSpoiled", err)
+	}
+	cfg := fakeConfig(t, "warn")
+	cfg.Spoiled = true
+	s, err := Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if got := run(t, s, "ps"); !strings.Contains(got, "COMM") {
+		t.Errorf("ps: %q", got)
+	}
+}
+
+// TestPrivate: the child sees an empty home, which is its working directory, links with plain
+// names, and nothing of our environment.
+func TestPrivate(t *testing.T) {
+	home := t.TempDir()
+	for _, name := range []string{".crashrc", ".gdbinit"} {
+		if err := os.WriteFile(filepath.Join(home, name), []byte("!touch harm\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("HOME", home)
+	t.Chdir(home)
+	s := startFake(t, "")
+	lines := strings.Split(run(t, s, "ascii where"), "\n")
+	env := lines[1 : len(lines)-1]
+	slices.Sort(env)
+	if want := []string{"HOME=" + lines[0], "LC_ALL=C", "PATH=/usr/bin:/bin", "TERM=dumb", "TZ=UTC"}; !slices.Equal(env, want) {
+		t.Errorf("environment %q, want %q", env, want)
+	}
+	if lines[0] == home || len(s.Warnings) > 0 {
+		t.Errorf("it works in %s: %q", lines[0], s.Warnings)
+	}
+	entries, err := os.ReadDir(s.dir)
+	if err != nil || len(entries) != 1 || entries[0].Name() != "vmcore" {
+		t.Errorf("in its folder: %v %v", entries, err)
+	}
+	s.Close()
+	if _, err := os.Stat(s.dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder is left: %v", err)
+	}
+}
+
+func TestClose(t *testing.T) {
+	s := startFake(t, "")
+	var done sync.WaitGroup
+	for range 3 {
+		done.Go(func() {
+			if _, err := s.Run(t.Context(), "ascii hang"); !errors.Is(err, ErrClosed) {
+				t.Errorf("%v, want ErrClosed", err)
+			}
+		})
+	}
+	time.Sleep(50 * time.Millisecond)
+	s.Close()
+	s.Close()
+	done.Wait()
+	if _, err := s.Run(t.Context(), "ascii say x"); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+// TestSoak: many commands of many callers, with time-outs and deaths among them, leave no
+// process, descriptor, goroutine or file behind.
+func TestSoak(t *testing.T) {
+	commands, bad := 300, 30
+	if testing.Short() {
+		commands, bad = 60, 6
+	}
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	cfg := fakeConfig(t, "")
+	files, routines := openFiles(t), runtime.NumGoroutine()
+	s, err := Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var callers sync.WaitGroup
+	for caller := range 3 {
+		callers.Go(func() {
+			for i := range commands / 3 {
+				soakOne(t, s, caller, i, commands/bad)
+			}
+		})
+	}
+	callers.Wait()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if runtime.NumGoroutine() <= routines && openFiles(t) <= files {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if n := runtime.NumGoroutine(); n > routines {
+		t.Errorf("%d goroutines, %d before", n, routines)
+	}
+	if n := openFiles(t); n > files {
+		t.Errorf("%d descriptors, %d before", n, files)
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left in the temporary folder: %v %v", left, err)
+	}
+	for _, pid := range groupMembers(t, s.lastPID()) {
+		if !gone(pid) {
+			t.Errorf("process %d of its group lives on", pid)
+		}
+	}
+}
+
+func soakOne(t *testing.T, s *Session, caller, i, every int) {
+	if i%every != 0 {
+		want := fmt.Sprintf("caller %d line %d", caller, i)
+		if a, err := s.Run(t.Context(), "ascii say "+want); err != nil || string(a.Output) != want+"\n" {
+			t.Errorf("%s: %q %v", want, a.Output, err)
+		}
+		return
+	}
+	how := []string{"hang", "deaf", "die", "endless", "grandchild"}[i/every%5]
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if how != "die" && how != "grandchild" {
+		// the wait for the others is not part of it
+		s.cfgTimeout(t, 30*time.Millisecond, "ascii "+how)
+		return
+	}
+	if _, err := s.Run(ctx, "ascii "+how); how == "die" && !errors.Is(err, ErrDied) {
+		t.Errorf("%s: %v", how, err)
+	}
+}
+
+// cfgTimeout runs a command that has to run into its deadline, once it has its turn.
+func (s *Session) cfgTimeout(t *testing.T, d time.Duration, command string) {
+	s.turn <- struct{}{}
+	c, err := s.child(t.Context())
+	if err == nil {
+		ctx, cancel := context.WithTimeout(t.Context(), d)
+		begin := time.Now()
+		_, err = s.exchange(ctx, c, command)
+		cancel()
+		if took := time.Since(begin); took > d+2*time.Second {
+			t.Errorf("%s returned after %s", command, took)
+		}
+	}
+	<-s.turn
+	if !errors.Is(err, ErrTimeout) {
+		t.Errorf("%s: %v, want ErrTimeout", command, err)
+	}
+}
+
+// lastPID is the process number of the last child.
+func (s *Session) lastPID() int { return s.now.child.cmd.Process.Pid }
+
+// groupMembers lists the processes of a group.
+func groupMembers(t testing.TB, group int) (pids []int) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Skipf("no /proc: %v", err)
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if g, err := syscall.Getpgid(pid); err == nil && g == group {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func openFiles(t testing.TB) int {
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skipf("no /proc: %v", err)
+	}
+	return len(list)
+}
