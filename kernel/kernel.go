@@ -59,6 +59,9 @@ type Kernel struct {
 
 	allOnce sync.Once
 	all     *symbols.Table
+
+	rqMu sync.Mutex
+	rqs  map[int]Object // where no symbol leads to them
 }
 
 // Open finds the kernel in a dump. It fails only when the dump has nothing of a kernel that

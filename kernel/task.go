@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/kautopsy/kautopsy/phys"
@@ -20,6 +21,7 @@ type Task struct {
 	Object
 
 	PID, TGID, PPID int
+	Parent          uint64 // task_struct of the parent; the first idle task is its own
 	Comm            string
 	State           TaskState
 	CPU             int
@@ -43,6 +45,9 @@ const (
 	stateZombie          TaskState = 0x20
 	stateParked          TaskState = 0x40
 	stateNoLoad          TaskState = 0x400
+	stateNew             TaskState = 0x800
+	stateLockWait        TaskState = 0x1000 // on a sleeping spinlock, 5.15 on
+	stateFrozen          TaskState = 0x8000 // 6.1 on
 )
 
 // stateNames in the order in which crash's ps and the kernel look at the bits, the highest
@@ -57,8 +62,22 @@ var stateNames = []struct {
 	{stateDead, "X", "DE"},
 	{stateTraced, "t", "TR"},
 	{stateStopped, "T", "ST"},
+	{stateFrozen, "D", "UN"},
+	{stateLockWait, "D", "UN"},
 	{stateUninterruptible, "D", "UN"},
 	{stateInterruptible, "S", "IN"},
+	{stateNew, "R", "NE"},
+}
+
+// TaskStates are the words that TaskState.String has for states.
+func TaskStates() []string {
+	all := []string{"RU"}
+	for _, n := range stateNames {
+		if !slices.Contains(all, n.short) {
+			all = append(all, n.short)
+		}
+	}
+	return all
 }
 
 // name finds the row of a state; ok is false for a running task.
@@ -86,8 +105,10 @@ func (s TaskState) Blocked() bool {
 const flagKthread = 0x00200000
 
 // Tasks yields all tasks: the idle ones of the CPUs, then every thread of every process in
-// the order of the kernel's list. A task that cannot be read comes as an error with what is
-// known of it; the end of a broken list is an error without a task.
+// the order of the kernel's list, then those that only a run queue or the PID leads to: the
+// list is broken, or was changed on purpose. A task that cannot be read comes as an error
+// with what is known of it, and so does one that is missing from a list that is whole; the
+// end of a broken list is an error without a task.
 func (k *Kernel) Tasks(ctx context.Context) iter.Seq2[Task, error] {
 	return func(yield func(Task, error) bool) {
 		r, err := k.taskReader()
@@ -95,8 +116,8 @@ func (k *Kernel) Tasks(ctx context.Context) iter.Seq2[Task, error] {
 			yield(Task{}, fmt.Errorf("tasks: %w", err))
 			return
 		}
-		if r.idle(yield) {
-			r.processes(ctx, yield)
+		if r.idle(ctx, yield) && r.processes(ctx, yield) {
+			r.running(ctx, yield)
 		}
 	}
 }
@@ -108,6 +129,7 @@ type taskReader struct {
 	first Object // init_task
 	cpus  int
 	seen  map[uint64]bool
+	lists error // why the task list is not whole
 }
 
 func (k *Kernel) taskReader() (*taskReader, error) {
@@ -115,14 +137,20 @@ func (k *Kernel) taskReader() (*taskReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	first, err := k.Global(ts, "init_task")
-	if errors.Is(err, symbols.ErrNoSymbol) {
-		first, err = k.findInitTask(ts)
-	}
+	first, err := k.firstTask(ts)
 	if err != nil {
 		return nil, err
 	}
 	return &taskReader{k: k, ts: ts, first: first, cpus: k.CPUs(), seen: make(map[uint64]bool)}, nil
+}
+
+// firstTask is init_task, the idle task of the first CPU.
+func (k *Kernel) firstTask(ts symbols.Types) (Object, error) {
+	first, err := k.Global(ts, "init_task")
+	if errors.Is(err, symbols.ErrNoSymbol) {
+		return k.findInitTask(ts)
+	}
+	return first, err
 }
 
 // findInitTask finds the first task in a kernel that does not name its data
@@ -155,17 +183,17 @@ func (k *Kernel) findInitTask(ts symbols.Types) (Object, error) {
 }
 
 // idle yields the idle task of each CPU: only run queues lead to those of CPU 1 and up.
-func (r *taskReader) idle(yield func(Task, error) bool) bool {
-	if _, err := r.k.Symbol("runqueues"); errors.Is(err, symbols.ErrNoSymbol) {
-		return true // no data symbols: init_task alone is found, with the processes
-	}
+func (r *taskReader) idle(ctx context.Context, yield func(Task, error) bool) bool {
 	for cpu := range r.cpus {
-		rq, err := r.k.PerCPU(r.ts, "runqueues", cpu)
+		rq, err := r.k.RunQueue(ctx, cpu)
+		if errors.Is(err, symbols.ErrNoSymbol) {
+			return true // no data symbols: init_task alone is found, with the processes
+		}
 		if err == nil {
 			var o Object
 			if o, err = rq.Follow("idle"); err == nil {
 				t, terr := r.task(o)
-				t.Idle, t.KernelThread, t.PPID = true, true, 0
+				t.Idle, t.KernelThread, t.PPID, t.Parent = true, true, 0, r.first.Addr
 				if !yield(t, terr) {
 					return false
 				}
@@ -180,21 +208,26 @@ func (r *taskReader) idle(yield func(Task, error) bool) bool {
 }
 
 // processes walks init_task.tasks, and the threads of each process.
-func (r *taskReader) processes(ctx context.Context, yield func(Task, error) bool) {
+func (r *taskReader) processes(ctx context.Context, yield func(Task, error) bool) bool {
 	head, err := r.first.Member("tasks")
 	if err != nil {
-		yield(Task{}, err)
-		return
+		return r.broken(yield, err)
 	}
 	for leader, err := range r.k.List(ctx, head.Addr, r.first.Type, "tasks") {
 		if err != nil {
-			yield(Task{}, fmt.Errorf("task list: %w", err))
-			return
+			return r.broken(yield, fmt.Errorf("task list: %w", err)) && ctx.Err() == nil
 		}
 		if !r.threads(ctx, leader, yield) {
-			return
+			return false
 		}
 	}
+	return true
+}
+
+// broken tells that a list of tasks is not whole.
+func (r *taskReader) broken(yield func(Task, error) bool, err error) bool {
+	r.lists = cmp.Or(r.lists, err)
+	return yield(Task{}, err)
 }
 
 // threads yields a process's threads, the leader first: by signal_struct.thread_head where
@@ -213,11 +246,11 @@ func (r *taskReader) threads(ctx context.Context, leader Object, yield func(Task
 		head, err = leader.Member(member)
 	}
 	if err != nil { // an exiting task has no signal_struct
-		return phys.Reason(err) == phys.ErrUnmapped || yield(Task{}, fmt.Errorf("threads of task %#x: %w", leader.Addr, err))
+		return phys.Reason(err) == phys.ErrUnmapped || r.broken(yield, fmt.Errorf("threads of task %#x: %w", leader.Addr, err))
 	}
 	for o, err := range r.k.List(ctx, head.Addr, leader.Type, member) {
 		if err != nil {
-			return yield(Task{}, fmt.Errorf("threads of task %#x: %w", leader.Addr, err))
+			return r.broken(yield, fmt.Errorf("threads of task %#x: %w", leader.Addr, err))
 		}
 		if !r.once(o, yield) {
 			return false
@@ -249,7 +282,7 @@ func (r *taskReader) task(o Object) (Task, error) {
 	err := f.Err()
 	if parent, perr := o.Follow("real_parent"); perr == nil {
 		pid, perr := parent.Int("tgid", "pid")
-		t.PPID, err = int(pid), cmp.Or(err, perr)
+		t.Parent, t.PPID, err = parent.Addr, int(pid), cmp.Or(err, perr)
 	}
 	if merr := r.memory(&t); merr != nil {
 		err = errors.Join(err, merr)
@@ -332,15 +365,11 @@ func (r *taskReader) held(o Object) (sum int64, err error) {
 
 // perCPUInt reads the int of one CPU behind a per-CPU pointer.
 func (k *Kernel) perCPUInt(at uint64, cpu int) (int32, error) {
-	table, err := k.Symbol("__per_cpu_offset")
+	at, err := k.PerCPUAddr(at, cpu)
 	if err != nil {
 		return 0, err
 	}
-	off, err := k.pointer(table.Addr + uint64(cpu*k.ptrSize()))
-	if err != nil {
-		return 0, err
-	}
-	v, err := k.uint(k.clip(at+off), 4)
+	v, err := k.uint(at, 4)
 	return int32(v), err
 }
 

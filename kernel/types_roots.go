@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols"
 )
 
@@ -115,28 +114,21 @@ var roots = map[string]string{
 // variables, a table of the roots that are needed does. A variable of each CPU is asked for
 // with PerCPU. The error wraps symbols.ErrNoSymbol, ErrNoType, or the reason of package phys.
 func (k *Kernel) Global(ts symbols.Types, name string) (Object, error) {
-	return k.root(ts, name, 0)
+	return k.root(ts, name)
 }
 
 // PerCPU is the variable of one CPU: its symbol, and the offset of that CPU's area, modulo
 // the width of a pointer (include/asm-generic/percpu.h).
 func (k *Kernel) PerCPU(ts symbols.Types, name string, cpu int) (Object, error) {
-	table, err := k.Symbol("__per_cpu_offset")
+	o, err := k.root(ts, name)
 	if err != nil {
 		return Object{}, err
 	}
-	word := uint64(k.ptrSize())
-	if table.Size != 0 && uint64(cpu) >= table.Size/word {
-		return Object{}, fmt.Errorf("CPU %d of at most %d: %w", cpu, table.Size/word, phys.ErrLimit)
-	}
-	off, err := k.pointer(table.Addr + uint64(cpu)*word)
-	if err != nil {
-		return Object{}, fmt.Errorf("per-CPU area of CPU %d: %w", cpu, err)
-	}
-	return k.root(ts, name, off)
+	o.Addr, err = k.PerCPUAddr(o.Addr, cpu)
+	return o, err
 }
 
-func (k *Kernel) root(ts symbols.Types, name string, off uint64) (Object, error) {
+func (k *Kernel) root(ts symbols.Types, name string) (Object, error) {
 	s, err := k.Symbol(name)
 	if err != nil {
 		return Object{}, err
@@ -145,7 +137,7 @@ func (k *Kernel) root(ts symbols.Types, name string, off uint64) (Object, error)
 	if err != nil {
 		return Object{}, fmt.Errorf("variable %s: %w", name, err)
 	}
-	return k.Object(t, k.clip(s.Addr+off)), nil
+	return k.Object(t, s.Addr), nil
 }
 
 // rootType is the type of a variable: of the per-CPU ones BTF knows it since pahole 1.17,

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -45,11 +44,7 @@ func (f *btFlags) run(env *environment, args []string) error {
 		return err
 	}
 	defer done()
-	all, missing, err := allTasks(env, k)
-	if err != nil {
-		return err
-	}
-	tasks, err := f.choose(k, all, rest)
+	tasks, missing, err := f.choose(env, k, rest)
 	if err != nil {
 		return err
 	}
@@ -80,38 +75,17 @@ func (f *btFlags) run(env *environment, args []string) error {
 }
 
 // choose picks the tasks whose stacks are asked for.
-func (f *btFlags) choose(k *kernel.Kernel, all []kernel.Task, args []string) ([]kernel.Task, error) {
-	pick := func(want func(kernel.Task) bool) (out []kernel.Task) {
-		for _, t := range all {
-			if want(t) {
-				out = append(out, t)
-			}
-		}
-		return out
+func (f *btFlags) choose(env *environment, k *kernel.Kernel, args []string) ([]kernel.Task, []kernel.Missing, error) {
+	if !f.all && !f.active {
+		return pickOrCrashed(env, k, args)
 	}
-	switch {
-	case f.all:
-		return all, nil
-	case f.active:
-		running := pick(func(t kernel.Task) bool { return t.OnCPU })
-		slices.SortStableFunc(running, func(a, b kernel.Task) int { return a.CPU - b.CPU })
-		return running, nil
-	case len(args) > 0:
-		if found := pick(func(t kernel.Task) bool {
-			return slices.ContainsFunc(args, func(a string) bool { return isTask(t, a) })
-		}); len(found) > 0 {
-			return found, nil
-		}
-		return nil, fmt.Errorf("no task %s (kautopsy ps lists them)", strings.Join(args, " "))
+	tasks, missing, err := pickTasks(env, k, args)
+	if err != nil || f.all {
+		return tasks, missing, err
 	}
-	cpu, err := k.CrashCPU()
-	if err == nil {
-		if found := pick(func(t kernel.Task) bool { return t.OnCPU && t.CPU == cpu }); len(found) > 0 {
-			return found, nil
-		}
-		err = errors.New("no task ran on the CPU that crashed")
-	}
-	return nil, fmt.Errorf("which task? %w (-a shows those that ran)", err)
+	tasks = slices.DeleteFunc(tasks, func(t kernel.Task) bool { return !t.OnCPU })
+	slices.SortStableFunc(tasks, func(a, b kernel.Task) int { return a.CPU - b.CPU })
+	return tasks, missing, nil
 }
 
 // stackSlot is where crash says that a frame is: on x86_64 the word in which the return
@@ -125,7 +99,7 @@ func stackSlot(k *kernel.Kernel, f kernel.Frame) uint64 {
 
 // print writes a stack in crash's form.
 func (f *btFlags) print(w io.Writer, k *kernel.Kernel, t kernel.Task, s kernel.Stack) {
-	fmt.Fprintf(w, "PID: %-8d TASK: %016x  CPU: %-3d  COMMAND: %q\n", t.PID, t.Addr, t.CPU, printable(t.Comm))
+	fmt.Fprintln(w, taskHead(t))
 	if len(s.Frames) == 0 && s.Complete {
 		fmt.Fprintln(w, "    (in user mode)")
 	}

@@ -36,7 +36,7 @@ func commands() []command {
 	return []command{
 		triageCommand(), oopsCommand(), logCommand(), btCommand(),
 		infoCommand(), verifyCommand(),
-		psCommand(),
+		psCommand(), foreachCommand(),
 		rdCommand(), vtopCommand(),
 		sysCommand(), modCommand(),
 		symCommand(),

@@ -61,7 +61,8 @@ type environment struct {
 	getenv  func(string) string
 	outTerm terminal
 	errTerm terminal
-	partial bool // an answer met lost or corrupt memory
+	partial bool         // an answer met lost or corrupt memory
+	chosen  *chosenTasks // what a command that foreach runs is about, else nil
 }
 
 // terminal is what is known of an output stream; its width is 0 when it is no terminal.

@@ -111,8 +111,11 @@ func readInput(name string) ([]byte, error) {
 	return b, nil
 }
 
-// openKernel opens the dump and finds the kernel in it.
+// openKernel opens the dump and finds the kernel in it. Below foreach both are open.
 func (f *dumpFlags) openKernel(env *environment, args []string) (*kernel.Kernel, []string, func(), error) {
+	if c := env.chosen; c != nil {
+		return c.kernel, args[1:], func() {}, nil
+	}
 	d, rest, err := f.open(env, args)
 	if err != nil {
 		return nil, nil, nil, err

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -14,29 +11,50 @@ import (
 )
 
 type psFlags struct {
-	dump         *dumpFlags
-	kernel, user bool
-	leaders      bool
-	summary      bool
-	state        string
-	json         bool
+	dump   *dumpFlags
+	filter taskFilter
+	states []string
+	policy string
+	cpus   string
+	json   bool
+
+	noHeader, stack bool
+	summary         bool
+	args, times     bool
+	family          [3]bool // parents, children, threads
+	recent, stamp   bool
+	limits          bool
 }
 
 func psCommand() command {
 	return command{
 		name: "ps", group: "Tasks", args: "DUMP [PID|TASK|COMM…]",
-		short: "tasks: pid, state, CPU, memory, name",
+		short: "tasks: pid, state, CPU, memory, name; arguments, times, family",
 		long: `Reads the tasks by the types in the dump itself; a kernel without BTF has none.
-PIDs are decimal, TASK is the address of a task_struct, COMM a name. > marks the
-tasks that ran when the kernel died.`,
+PIDs are decimal, TASK is the address of a task_struct, COMM a name or a regular
+expression of names ('w-.*'). > marks the tasks that ran when the kernel died.
+Tasks that only their PID or a run queue leads to are listed too, and told.`,
 		example: "kautopsy ps --state UN /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &psFlags{dump: addDumpFlags(fs)}
-			fs.BoolVarP(&f.kernel, "kernel", "k", false, "only kernel threads")
-			fs.BoolVarP(&f.user, "user", "u", false, "only processes of user space")
-			fs.BoolVarP(&f.leaders, "leaders", "G", false, "only the first thread of each process")
+			fs.BoolVarP(&f.filter.kernel, "kernel", "k", false, "only kernel threads")
+			fs.BoolVarP(&f.filter.user, "user", "u", false, "only processes of user space")
+			fs.BoolVarP(&f.filter.leaders, "leaders", "G", false, "only the first thread of each process")
+			fs.BoolVarP(&f.filter.active, "active", "A", false, "only what ran on a CPU")
+			fs.StringArrayVar(&f.states, "state", nil, "only tasks in `STATE`: RU, IN, UN, ID, ST, TR, ZO, DE, PA, NE; several by commas")
+			fs.StringVarP(&f.policy, "policy", "y", "", "only tasks of that scheduling `POLICY`: normal, fifo, rr, batch, idle, deadline, ext, or its number")
+			fs.StringVarP(&f.cpus, "cpu", "C", "", "only tasks of these `CPUS`: 0,2-3")
 			fs.BoolVarP(&f.summary, "summary", "S", false, "only how many tasks are in each state")
-			fs.StringVar(&f.state, "state", "", "only tasks in `STATE`: RU, IN, UN, ID, ST, TR, ZO, DE, PA")
+			fs.BoolVarP(&f.args, "arguments", "a", false, "command line and environment, where those pages are in the dump")
+			fs.BoolVarP(&f.family[0], "parents", "p", false, "the parents of each task, the first one first")
+			fs.BoolVarP(&f.family[1], "children", "c", false, "the children of each task")
+			fs.BoolVarP(&f.family[2], "threads", "g", false, "the threads of each process")
+			fs.BoolVarP(&f.times, "times", "t", false, "run time, start time, time in user space and in the kernel")
+			fs.BoolVarP(&f.recent, "last-run", "m", false, "how long ago each task came to a CPU, the latest first")
+			fs.BoolVarP(&f.stamp, "last-stamp", "l", false, "the same as the kernel's time stamp")
+			fs.BoolVarP(&f.limits, "rlimits", "r", false, "resource limits")
+			fs.BoolVarP(&f.stack, "stack-pointer", "s", false, "the kernel stack pointer in place of the task's address")
+			fs.BoolVarP(&f.noHeader, "no-header", "H", false, "no heading")
 			fs.BoolVar(&f.json, "json", false, "JSON")
 			return f.run
 		},
@@ -44,76 +62,89 @@ tasks that ran when the kernel died.`,
 }
 
 func (f *psFlags) run(env *environment, args []string) error {
+	for _, s := range f.states {
+		if err := f.filter.addState(s); err != nil {
+			return err
+		}
+	}
+	picked, err := f.onlyThese()
+	if err != nil {
+		return err
+	}
 	k, rest, done, err := f.dump.openKernel(env, args)
 	if err != nil {
 		return err
 	}
 	defer done()
-	all, missing, err := allTasks(env, k)
+	tasks, missing, err := pickTasks(env, k, rest)
 	if err != nil {
 		return err
 	}
-	tasks := slices.DeleteFunc(all, func(t kernel.Task) bool { return !f.wanted(t, rest) })
-	switch {
-	case f.json:
-		return printJSON(env.out, psDocument(tasks, missing))
-	case len(tasks) == 0 && len(rest) > 0:
-		return fmt.Errorf("no task %s", strings.Join(rest, " "))
-	case f.summary:
-		printStates(env.out, tasks)
-	default:
-		printTasks(env.out, tasks, k.System(env.ctx).Memory)
+	tasks = slices.DeleteFunc(slices.Clone(tasks), func(t kernel.Task) bool { return !f.filter.wanted(t) || !picked(t) })
+	p := &psPrinter{env: env, k: k, f: f, tasks: tasks, missing: missing}
+	if f.json {
+		return printJSON(env.out, p.document())
 	}
+	p.print()
 	return nil
 }
 
-// allTasks reads the tasks, by PID with the idle ones first. Tasks that could not be read
-// are told, and make the answer partial.
-func allTasks(env *environment, k *kernel.Kernel) (tasks []kernel.Task, missing []kernel.Missing, err error) {
-	for t, terr := range k.Tasks(env.ctx) {
-		if terr != nil {
-			missing = append(missing, kernel.NewMissing("tasks", terr, ""))
-			env.partial = true
+// onlyThese tells which tasks -y and -C leave.
+func (f *psFlags) onlyThese() (func(kernel.Task) bool, error) {
+	cpus, err := parseCPUs(f.cpus)
+	if err != nil {
+		return nil, err
+	}
+	policy, err := parsePolicy(f.policy)
+	return func(t kernel.Task) bool {
+		if cpus != nil && !cpus[t.CPU] {
+			return false
 		}
-		if t.Addr != 0 {
-			tasks = append(tasks, t)
+		p, err := t.Uint("policy")
+		return f.policy == "" || err == nil && p == policy
+	}, err
+}
+
+// psPrinter is one run of ps.
+type psPrinter struct {
+	env     *environment
+	k       *kernel.Kernel
+	f       *psFlags
+	tasks   []kernel.Task
+	missing []kernel.Missing
+}
+
+// print prints what the flags ask for; of several forms the first.
+func (p *psPrinter) print() {
+	switch f := p.f; {
+	case f.summary:
+		printStates(p.env.out, p.tasks)
+	case f.args:
+		p.arguments()
+	case f.family != [3]bool{}:
+		p.relatives()
+	case f.times:
+		p.times()
+	case f.recent, f.stamp:
+		p.lastRuns()
+	case f.limits:
+		p.limits()
+	default:
+		p.table()
+	}
+}
+
+// table prints crash's table.
+func (p *psPrinter) table() {
+	memory := p.k.System(p.env.ctx).Memory
+	if !p.f.noHeader {
+		column := "       TASK        "
+		if p.f.stack {
+			column = "      KSTACKP      "
 		}
+		fmt.Fprintf(p.env.out, "      PID    PPID  CPU%sST  %%MEM      VSZ      RSS  COMM\n", column)
 	}
-	if len(tasks) == 0 && len(missing) > 0 {
-		return nil, nil, missing[0].Err
-	}
-	if len(missing) > 0 {
-		env.warn("%s could not be read in full; the first: %s", count(len(missing), "task"), missing[0].Why)
-	}
-	slices.SortStableFunc(tasks, func(a, b kernel.Task) int { return cmp.Compare(a.PID, b.PID) })
-	return tasks, missing, nil
-}
-
-// wanted tells whether the flags and arguments ask for a task.
-func (f *psFlags) wanted(t kernel.Task, args []string) bool {
-	switch {
-	case f.kernel && !t.KernelThread, f.user && t.KernelThread,
-		f.leaders && t.PID != t.TGID, f.state != "" && !strings.EqualFold(f.state, t.State.String()):
-		return false
-	}
-	return len(args) == 0 || slices.ContainsFunc(args, func(a string) bool { return isTask(t, a) })
-}
-
-// isTask tells whether an argument names a task: its PID, its address or its name.
-func isTask(t kernel.Task, arg string) bool {
-	if pid, err := strconv.Atoi(arg); err == nil && pid == t.PID {
-		return true
-	}
-	if a, err := strconv.ParseUint(strings.TrimPrefix(arg, "0x"), 16, 64); err == nil && a == t.Addr {
-		return true
-	}
-	return arg == t.Comm
-}
-
-// printTasks prints crash's table.
-func printTasks(w io.Writer, tasks []kernel.Task, memory uint64) {
-	fmt.Fprintln(w, "      PID    PPID  CPU       TASK        ST  %MEM      VSZ      RSS  COMM")
-	for _, t := range tasks {
+	for _, t := range p.tasks {
 		mark := " "
 		if t.OnCPU {
 			mark = ">"
@@ -126,8 +157,12 @@ func printTasks(w io.Writer, tasks []kernel.Task, memory uint64) {
 		if memory > 0 {
 			share = 100 * float64(t.RSS) / float64(memory)
 		}
-		fmt.Fprintf(w, "%s %7d %7d %3d  %16x  %-2s %5.1f %8d %8d  %s\n",
-			mark, t.PID, t.PPID, t.CPU, t.Addr, t.State, share, t.VSZ/1024, t.RSS/1024, name)
+		at := t.Addr
+		if p.f.stack {
+			at, _ = t.SP()
+		}
+		fmt.Fprintf(p.env.out, "%s %7d %7d %3d  %16x  %-2s %5.1f %8d %8d  %s\n",
+			mark, t.PID, t.PPID, t.CPU, at, t.State, share, t.VSZ/1024, t.RSS/1024, name)
 	}
 }
 
@@ -144,34 +179,4 @@ func printStates(w io.Writer, tasks []kernel.Task) {
 	for _, s := range order {
 		fmt.Fprintf(w, "  %s: %d\n", s, n[s])
 	}
-}
-
-type psTask struct {
-	Task    hexAddress `json:"task"`
-	PID     int        `json:"pid"`
-	TGID    int        `json:"tgid"`
-	Comm    string     `json:"comm"`
-	PPID    int        `json:"ppid"`
-	State   string     `json:"state"`
-	CPU     int        `json:"cpu"`
-	OnCPU   bool       `json:"on_cpu"`
-	Kernel  bool       `json:"kernel_thread"`
-	RSS     uint64     `json:"rss_bytes"`
-	VSZ     uint64     `json:"vsz_bytes"`
-	StartNS int64      `json:"start_ns"`
-}
-
-func psDocument(tasks []kernel.Task, missing []kernel.Missing) any {
-	list := make([]psTask, 0, len(tasks))
-	for _, t := range tasks {
-		list = append(list, psTask{
-			hexAddress(t.Addr), t.PID, t.TGID, t.Comm, t.PPID, t.State.String(), t.CPU, t.OnCPU, t.KernelThread,
-			t.RSS, t.VSZ, int64(t.Start),
-		})
-	}
-	return struct {
-		Schema  int              `json:"schema"`
-		Tasks   []psTask         `json:"tasks"`
-		Missing []kernel.Missing `json:"missing"`
-	}{schema, list, append([]kernel.Missing{}, missing...)}
 }
