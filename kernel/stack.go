@@ -73,6 +73,9 @@ type Stack struct {
 	// begins a thread, and no frame is a guess. Else Why has the reason.
 	Complete bool
 	Why      error
+	// Start are the registers of the processor where the walk began, nil for a task that
+	// did not run.
+	Start *vmcore.Registers
 }
 
 // User is the registers with which the task entered the kernel, ok is false for kernel
@@ -189,9 +192,11 @@ func (k *Kernel) UnwindFrom(ctx context.Context, pc, sp, fp uint64) (Stack, erro
 func (u *Unwinder) CPU(ctx context.Context, regs vmcore.Registers) Stack {
 	s, user := u.start(regs)
 	if user {
-		return Stack{How: string(ByRegisters), Complete: true}
+		return Stack{How: string(ByRegisters), Complete: true, Start: &regs}
 	}
-	return u.walk(ctx, s)
+	stack := u.walk(ctx, s)
+	stack.Start = &regs
+	return stack
 }
 
 // From walks a stack from a return address, the stack pointer after the return, and the

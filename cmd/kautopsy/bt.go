@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"iter"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -15,8 +17,17 @@ type btFlags struct {
 	dump   *dumpFlags
 	active bool
 	all    bool
-	offset bool
-	json   bool
+	cpus   string
+	leave  string
+
+	offset, hex    bool
+	lines          bool
+	full, symbolic bool
+	entries        bool
+	text, textAll  bool
+	raw            bool
+	ref            string
+	json           bool
 }
 
 func btCommand() command {
@@ -25,20 +36,45 @@ func btCommand() command {
 		short: "stack of a task; without one of the task that crashed",
 		long: `Unwinds by the tables in the dump itself: ORC on x86_64, frame records on arm64.
 Where a stack does not come to its proper end the reason follows; frames that
-are no more than words on the stack are marked with "?".`,
+are no more than words on the stack are marked with "?". -t, -T, -e and -r do not
+unwind, they show what lies on the task's own stack.`,
 		example: "kautopsy bt -a /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &btFlags{dump: addDumpFlags(fs)}
 			fs.BoolVarP(&f.active, "active", "a", false, "the tasks that ran, one a CPU")
+			fs.StringVarP(&f.cpus, "cpu", "c", "", "the tasks that ran on these `CPUS`: 1, or 0,2-3")
+			fs.StringVarP(&f.leave, "leave", "n", "", "with -a or -c: not the `idle` tasks")
 			fs.BoolVar(&f.all, "all", false, "every task")
 			fs.BoolVarP(&f.offset, "symbol-offset", "s", false, "show each frame's offset in its function")
+			fs.BoolVarP(&f.hex, "hex", "x", false, "with -s: in hexadecimal")
+			fs.BoolVarP(&f.lines, "lines", "l", false, "file and line of each frame, which needs a vmlinux")
+			fs.BoolVarP(&f.full, "full", "f", false, "the stack memory of each frame")
+			fs.BoolVarP(&f.symbolic, "full-symbolic", "F", false, "the same, addresses of kernel and modules by name")
+			fs.BoolVarP(&f.entries, "exceptions", "e", false, "only exception frames: the registers that entries into the kernel saved")
+			fs.BoolVarP(&f.text, "text", "t", false, "every return address on the stack (a scan)")
+			fs.BoolVarP(&f.textAll, "text-all", "T", false, "the same, from the far end of the stack on")
+			fs.BoolVarP(&f.raw, "raw", "r", false, "the whole stack, word by word")
+			fs.StringVarP(&f.ref, "reference", "R", "", "only stacks that have to do with `REF`: a function, or an address on the stack")
 			fs.BoolVar(&f.json, "json", false, "JSON")
 			return f.run
 		},
 	}
 }
 
+// btPrinter is one run of bt.
+type btPrinter struct {
+	env     *environment
+	k       *kernel.Kernel
+	u       *kernel.Unwinder
+	f       *btFlags
+	refAddr uint64 // of -R, 0 for none
+	printed int
+}
+
 func (f *btFlags) run(env *environment, args []string) error {
+	if f.leave != "" && (f.leave != "idle" || !f.active && f.cpus == "") {
+		return usagef("-n takes the word idle, beside -a or -c")
+	}
 	k, rest, done, err := f.dump.openKernel(env, args)
 	if err != nil {
 		return err
@@ -52,39 +88,85 @@ func (f *btFlags) run(env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	docs := make([]btStack, 0, len(tasks))
-	for i, t := range tasks {
-		s, err := u.Stack(env.ctx, t)
-		if err != nil {
-			s.Why = err
-		}
-		env.met(s.Why)
-		if f.json {
-			docs = append(docs, stackDocument(t, s))
-			continue
-		}
-		if i > 0 {
-			fmt.Fprintln(env.out)
-		}
-		f.print(env.out, k, t, s)
+	if f.lines {
+		env.warn("file and line need the kernel's vmlinux with its debug information; the dump alone has none")
 	}
+	b := &btPrinter{env: env, k: k, u: u, f: f, refAddr: f.reference(k)}
 	if f.json {
-		return printJSON(env.out, btDocument{schema, docs, append([]kernel.Missing{}, missing...)})
+		return printJSON(env.out, btDocument{schema, b.documents(tasks), append([]kernel.Missing{}, missing...)})
+	}
+	for _, t := range tasks {
+		b.task(t)
+	}
+	if f.ref != "" && b.printed == 0 {
+		return fmt.Errorf("no stack has to do with %s", f.ref)
 	}
 	return nil
 }
 
+// reference is the address that -R gives, or that its symbol has.
+func (f *btFlags) reference(k *kernel.Kernel) uint64 {
+	if s, err := k.Symbol(f.ref); err == nil {
+		return s.Addr
+	}
+	a, err := strconv.ParseUint(strings.TrimPrefix(f.ref, "0x"), 16, 64)
+	if err != nil {
+		return 0
+	}
+	return a
+}
+
+// task prints one task's stack.
+func (b *btPrinter) task(t kernel.Task) {
+	var s kernel.Stack
+	scan := b.f.text || b.f.textAll || b.f.entries || b.f.raw
+	if !scan || b.f.ref != "" {
+		s = b.unwind(t)
+		if b.f.ref != "" && !b.refers(t, s) {
+			return
+		}
+	}
+	if b.printed++; b.printed > 1 {
+		fmt.Fprintln(b.env.out)
+	}
+	if scan {
+		b.scan(t)
+		return
+	}
+	b.print(t, s)
+}
+
+// unwind walks a stack; what could not be done is in it.
+func (b *btPrinter) unwind(t kernel.Task) kernel.Stack {
+	s, err := b.u.Stack(b.env.ctx, t)
+	if err != nil {
+		s.Why = err
+	}
+	b.env.met(s.Why)
+	return s
+}
+
 // choose picks the tasks whose stacks are asked for.
 func (f *btFlags) choose(env *environment, k *kernel.Kernel, args []string) ([]kernel.Task, []kernel.Missing, error) {
-	if !f.all && !f.active {
+	running := f.active || f.cpus != ""
+	if !f.all && !running {
 		return pickOrCrashed(env, k, args)
 	}
+	cpus, err := parseCPUs(f.cpus)
+	if err != nil {
+		return nil, nil, err
+	}
 	tasks, missing, err := pickTasks(env, k, args)
-	if err != nil || f.all {
+	if err != nil || !running {
 		return tasks, missing, err
 	}
-	tasks = slices.DeleteFunc(tasks, func(t kernel.Task) bool { return !t.OnCPU })
+	tasks = slices.DeleteFunc(slices.Clone(tasks), func(t kernel.Task) bool {
+		return !t.OnCPU || cpus != nil && !cpus[t.CPU] || f.leave == "idle" && t.PID == 0
+	})
 	slices.SortStableFunc(tasks, func(a, b kernel.Task) int { return a.CPU - b.CPU })
+	if len(tasks) == 0 && f.cpus != "" {
+		return nil, nil, fmt.Errorf("no task ran on CPU %s; the dump has %s", f.cpus, count(k.CPUs(), "CPU"))
+	}
 	return tasks, missing, nil
 }
 
@@ -98,35 +180,58 @@ func stackSlot(k *kernel.Kernel, f kernel.Frame) uint64 {
 }
 
 // print writes a stack in crash's form.
-func (f *btFlags) print(w io.Writer, k *kernel.Kernel, t kernel.Task, s kernel.Stack) {
+func (b *btPrinter) print(t kernel.Task, s kernel.Stack) {
+	w := b.env.out
 	fmt.Fprintln(w, taskHead(t))
 	if len(s.Frames) == 0 && s.Complete {
 		fmt.Fprintln(w, "    (in user mode)")
+		if s.Start != nil {
+			printFrameRegs(w, s.Start)
+		}
+	}
+	var mem kernel.StackMemory
+	if b.f.full || b.f.symbolic {
+		var err error
+		mem, err = b.u.Memory(t)
+		b.env.met(err)
 	}
 	for i, fr := range s.Frames {
-		name := fr.Symbol.Name
-		if name == "" {
-			name = "(unknown)"
-		}
-		if f.offset {
-			name += fmt.Sprintf("+%d", fr.Offset)
-		}
 		mark := ""
 		if fr.Kind == kernel.FrameGuess {
 			mark = "? "
 		}
-		line := fmt.Sprintf("%s [%016x] %s%s at %x", fmt.Sprintf("%3s", fmt.Sprintf("#%d", i)), stackSlot(k, fr), mark, printable(name), fr.Addr)
-		if fr.Symbol.Module != "" {
-			line += " [" + printable(fr.Symbol.Module) + "]"
-		}
-		fmt.Fprintln(w, line)
+		fmt.Fprintf(w, "%3s [%016x] %s%s at %x%s\n", fmt.Sprintf("#%d", i), stackSlot(b.k, fr), mark, printable(b.f.function(fr)), fr.Addr, moduleOf(fr))
 		if fr.Regs != nil {
 			printFrameRegs(w, fr.Regs)
+		}
+		if mem.Words != nil {
+			b.frameMemory(mem, s.Frames, i)
 		}
 	}
 	if s.Why != nil {
 		fmt.Fprintf(w, "    stops here: %s\n", printable(s.Why.Error()))
 	}
+}
+
+// function is the name of a frame, with -s the offset behind it.
+func (f *btFlags) function(fr kernel.Frame) string {
+	switch {
+	case fr.Symbol.Name == "":
+		return "(unknown)"
+	case f.offset && f.hex:
+		return fmt.Sprintf("%s+%#x", fr.Symbol.Name, fr.Offset)
+	case f.offset:
+		return fmt.Sprintf("%s+%d", fr.Symbol.Name, fr.Offset)
+	}
+	return fr.Symbol.Name
+}
+
+// moduleOf is " [module]" behind a frame, "" for the kernel's own.
+func moduleOf(fr kernel.Frame) string {
+	if fr.Symbol.Module == "" {
+		return ""
+	}
+	return " [" + printable(fr.Symbol.Module) + "]"
 }
 
 // crashRegs are the registers of x86_64 in the order and under the names of crash.
@@ -159,7 +264,11 @@ const regsPerLine = 3
 
 // printFrameRegs prints the registers of what an entry interrupted, in crash's order where
 // the processor is x86_64, else in the order of its pt_regs.
-func printFrameRegs(w io.Writer, regs *kernel.PtRegs) {
+func printFrameRegs(w io.Writer, regs interface {
+	Get(name string) (uint64, bool)
+	All() iter.Seq2[string, uint64]
+},
+) {
 	order := crashRegs
 	if _, ok := regs.Get("rip"); !ok {
 		order = nil
@@ -188,55 +297,4 @@ func printFrameRegs(w io.Writer, regs *kernel.PtRegs) {
 			fmt.Fprintln(w)
 		}
 	}
-}
-
-type btDocument struct {
-	Schema  int              `json:"schema"`
-	Stacks  []btStack        `json:"stacks"`
-	Missing []kernel.Missing `json:"missing"`
-}
-
-type btStack struct {
-	Task     hexAddress            `json:"task"`
-	PID      int                   `json:"pid"`
-	Comm     string                `json:"comm"`
-	CPU      int                   `json:"cpu"`
-	State    string                `json:"state"`
-	Frames   []btFrame             `json:"frames"`
-	Regs     map[string]hexAddress `json:"registers,omitempty"` // of user space
-	How      string                `json:"how"`
-	Complete bool                  `json:"complete"`
-	Why      string                `json:"why,omitempty"`
-}
-
-type btFrame struct {
-	N       int        `json:"n"`
-	Kind    string     `json:"kind"`
-	Address hexAddress `json:"address"`
-	SP      hexAddress `json:"sp"`
-	Symbol  string     `json:"symbol,omitempty"`
-	Offset  uint64     `json:"offset"`
-	Module  string     `json:"module,omitempty"`
-}
-
-func stackDocument(t kernel.Task, s kernel.Stack) btStack {
-	doc := btStack{
-		Task: hexAddress(t.Addr), PID: t.PID, Comm: t.Comm, CPU: t.CPU, State: t.State.String(),
-		Frames: make([]btFrame, 0, len(s.Frames)), How: s.How, Complete: s.Complete,
-	}
-	for i, f := range s.Frames {
-		doc.Frames = append(doc.Frames, btFrame{
-			i, string(f.Kind), hexAddress(f.Addr), hexAddress(f.SP), f.Symbol.Name, f.Offset, f.Symbol.Module,
-		})
-	}
-	if user, ok := s.User(); ok {
-		doc.Regs = make(map[string]hexAddress)
-		for name, v := range user.All() {
-			doc.Regs[name] = hexAddress(v)
-		}
-	}
-	if s.Why != nil {
-		doc.Why = s.Why.Error()
-	}
-	return doc
 }

@@ -28,12 +28,15 @@ func (p *psPrinter) arguments() {
 		}
 		p.strings("ARG: ", " ", args)
 		p.strings("ENV: ", "\n     ", env)
-		if err != nil {
+		switch {
+		case err != nil && args == nil && env == nil:
+			fmt.Fprintf(p.env.out, "(%s)\n", absence(err))
+		case err != nil:
 			fmt.Fprintf(p.env.out, "     (ends here: %s)\n", absence(err))
 		}
 	}
 	if left > 0 {
-		p.env.warn("of %s the pages with arguments or environment were left out of the dump (makedumpfile -d 31 does so)", count(left, "task"))
+		p.env.warn("arguments and environment of %s were left out of the dump with other pages of user space, as makedumpfile -d 31 does", count(left, "task"))
 	}
 }
 
