@@ -126,7 +126,7 @@ func (c *recordChain) userRegs(at, typ uint64) *PtRegs {
 	}
 	for _, off := range offs {
 		r, err := c.k.readPtRegs(&arm64Regs, at-off)
-		if err == nil && r.User() && r.PC() != 0 && r.PC() < 1<<55 && r.SP() < 1<<55 {
+		if err == nil && r.User() && r.PC() != 0 && r.PC()%4 == 0 && r.PC() < 1<<55 && r.SP() < 1<<55 {
 			return r
 		}
 	}

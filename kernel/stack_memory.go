@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/kautopsy/kautopsy/internal/bin"
-	"github.com/kautopsy/kautopsy/symbols"
 )
 
 // StackMemory is the memory of a task's own stack, 8 bytes a word; not that of the stacks
@@ -64,15 +63,11 @@ func (u *Unwinder) Memory(t Task) (StackMemory, error) {
 // stackSize is THREAD_SIZE: union thread_union is a whole stack.
 func (k *Kernel) stackSize() uint64 {
 	const most = 1 << 20
-	ts, err := k.Types()
-	if ts == nil || err != nil {
+	t, err := k.Cast(0, "union thread_union")
+	if err != nil || t.Type.Size() == 0 || t.Type.Size() > most || t.Type.Size()%8 != 0 {
 		return stackBytes
 	}
-	t, err := symbols.Find(ts, "union thread_union")
-	if err != nil || t.Size() == 0 || t.Size() > most || t.Size()%8 != 0 {
-		return stackBytes
-	}
-	return t.Size()
+	return t.Type.Size()
 }
 
 // Text gives the words of a stack from sp on that look like return addresses. They are no
@@ -98,24 +93,30 @@ func (u *Unwinder) Entries(s StackMemory, sp uint64) (found []*PtRegs) {
 		return nil
 	}
 	size := uint64(8 * len(form.names))
+	whole, end := u.k.ptRegsSize(size), s.Addr+8*uint64(len(s.Words))
 	for at := max(sp, s.Addr); ; at += 8 {
 		if _, ok := s.Word(at + size - 8); !ok {
 			return found
 		}
 		i := (at - s.Addr) / 8
 		r := &PtRegs{Addr: at, form: form, values: s.Words[i : i+uint64(len(form.names))]}
-		// What a process was doing is saved at the very begin of its stack.
-		if end := s.Addr + 8*uint64(len(s.Words)); u.plausible(r) && (!r.User() || end-at-size <= maxBehindUser) {
+		// What a process was doing is saved at the very begin of its stack, below 16 bytes
+		// of FRED's on x86_64.
+		if room := end - at; u.plausible(r) && (!r.User() || room == whole || room == whole+16) {
 			found = append(found, r)
 			at += size - 8
 		}
 	}
 }
 
-// maxBehindUser is what lies at most between the registers of user space and the begin of
-// the stack: 16 bytes of FRED's on x86_64, what arm64 adds to struct user_pt_regs and a
-// frame record.
-const maxBehindUser = 96
+// ptRegsSize is what struct pt_regs takes, at least the part that is known.
+func (k *Kernel) ptRegsSize(known uint64) uint64 {
+	t, err := k.Cast(0, "struct pt_regs")
+	if err != nil {
+		return known
+	}
+	return max(known, t.Type.Size())
+}
 
 // entryForms are the struct pt_regs by machine.
 var entryForms = map[string]*ptForm{"x86_64": &x86Regs, "aarch64": &arm64Regs}
@@ -140,13 +141,13 @@ func (u *Unwinder) plausible(r *PtRegs) bool {
 	}
 	pstate, _ := r.Get("pstate")
 	switch {
-	case pstate>>32 != 0 || r.PC()%4 != 0 || r.PC() == 0:
+	case pstate&^0xf3f03fcf != 0 || r.PC()%4 != 0 || r.PC() == 0: // SPSR_EL1 (Arm ARM C5.2.19): the others are 0
 		return false
 	case r.User():
-		return pstate&0x10 == 0 && userAddress(r.PC()) && userAddress(r.SP()) && r.SP()%16 == 0
+		return userAddress(r.PC()) && userAddress(r.SP()) && r.SP()%16 == 0
 	}
 	mode := pstate & 0xf
-	return (mode == 4 || mode == 5 || mode == 8 || mode == 9) && pstate&0x10 == 0 && r.SP() >= 1<<63 && u.code.executable(u.k.spc.Strip(r.PC()))
+	return (mode == 4 || mode == 5 || mode == 8 || mode == 9) && r.SP() >= 1<<63 && u.code.executable(u.k.spc.Strip(r.PC()))
 }
 
 // userAddress tells whether a process can have something there: above what it may not map

@@ -25,6 +25,9 @@ func TestStackMemory(t *testing.T) {
 				continue
 			}
 			mem, err := u.Memory(task)
+			if errors.Is(err, phys.ErrHole) {
+				continue // it has ended
+			}
 			if err != nil {
 				t.Fatalf("task %d: %v", pid, err)
 			}
@@ -39,7 +42,8 @@ func TestStackMemory(t *testing.T) {
 				continue
 			}
 			processes++
-			if len(found) != 1 || found[0].Addr != user.Addr || found[0].PC() != user.PC() {
+			// Others are left from before.
+			if n := len(found); n == 0 || n > 3 || found[n-1].Addr != user.Addr || found[n-1].PC() != user.PC() {
 				t.Errorf("task %d %s: %d exception frames, want one at %#x", pid, task.Comm, len(found), user.Addr)
 			}
 		}

@@ -116,8 +116,8 @@ func (k *Kernel) Tasks(ctx context.Context) iter.Seq2[Task, error] {
 			yield(Task{}, fmt.Errorf("tasks: %w", err))
 			return
 		}
-		if r.idle(ctx, yield) && r.processes(ctx, yield) {
-			r.running(ctx, yield)
+		if r.idle(ctx, yield) && r.processes(ctx, yield) && r.running(ctx, yield) {
+			r.byPID(ctx, yield)
 		}
 	}
 }

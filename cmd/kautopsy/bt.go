@@ -36,8 +36,8 @@ func btCommand() command {
 		short: "stack of a task; without one of the task that crashed",
 		long: `Unwinds by the tables in the dump itself: ORC on x86_64, frame records on arm64.
 Where a stack does not come to its proper end the reason follows; frames that
-are no more than words on the stack are marked with "?". -t, -T, -e and -r do not
-unwind, they show what lies on the task's own stack.`,
+are no more than words on the stack are marked with "?". -t, -T, -e and -r do
+not unwind, they show what lies on the task's own stack.`,
 		example: "kautopsy bt -a /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &btFlags{dump: addDumpFlags(fs)}

@@ -14,12 +14,12 @@ func foreachCommand() command {
 	return command{
 		name: "foreach", group: "Tasks", args: "DUMP [FILTER…] COMMAND [flags] [ARG…]",
 		short: "run a command for many tasks: foreach vmcore UN bt",
-		long: `Filters are states (RU IN UN ID ST TR ZO DE PA NE), kernel, user, gleader (the first
-thread of each process), active (what ran), PIDs, addresses of tasks, names, and
-regular expressions of names: 'w-.*'. Of states and of tasks that are named one
-must fit, of the others all. A name that is also a filter or a command is meant
-with a backslash before it: '\files'. The commands are those that take tasks:
-` + strings.Join(perTask(), " ") + `.`,
+		long: `Filters are states (RU IN UN ID ST TR ZO DE PA NE), kernel, user, gleader (the
+first thread of each process), active (what ran), PIDs, addresses of tasks,
+names, and regular expressions of names: 'w-.*'. Of states and of tasks that are
+named one must fit, of the others all. A name that is also a filter or a command
+is meant with a backslash before it: '\files'. The commands are those that take
+tasks: ` + strings.Join(perTask(), ", ") + `.`,
 		example: "kautopsy foreach /var/crash/vmcore UN bt",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := addDumpFlags(fs)
