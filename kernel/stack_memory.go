@@ -101,8 +101,9 @@ func (u *Unwinder) Entries(s StackMemory, sp uint64) (found []*PtRegs) {
 		i := (at - s.Addr) / 8
 		r := &PtRegs{Addr: at, form: form, values: s.Words[i : i+uint64(len(form.names))]}
 		// What a process was doing is saved at the very begin of its stack, below 16 bytes
-		// of FRED's on x86_64.
-		if room := end - at; u.plausible(r) && (!r.User() || room == whole || room == whole+16) {
+		// of FRED's on x86_64; what interrupted the kernel lies further in.
+		room := end - at
+		if first := room == whole || room == whole+16; u.plausible(r) && (r.User() && first || !r.User() && room >= whole+size) {
 			found = append(found, r)
 			at += size - 8
 		}
