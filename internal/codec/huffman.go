@@ -30,9 +30,10 @@ func (e entry) codeBits() uint { return uint(e>>8) & 15 }
 
 func (e entry) value() uint { return uint(e >> 16) }
 
-// base is the value plus the extra bits, of the bits that the entry drops.
-func (e entry) base(from uint64) uint {
-	return e.value() + uint(from&(1<<(e&entryDrop)-1)>>e.codeBits())
+// base is the value plus the extra bits, which are those between the code and what is
+// left after the entry's bits were dropped.
+func (e entry) base(before, after uint64) uint {
+	return e.value() + uint(before^after<<(e&entryDrop))>>(e>>8&63)
 }
 
 // sub is the index into the further table.
@@ -49,101 +50,106 @@ type alphabet struct {
 	root    uint32  // so many bits index the first part of a table
 }
 
+// coded is a symbol that has a code, and the code's length:
+//
+//	15       4      0
+//	| symbol | bits |
+type coded uint16
+
 // huffman builds decoding tables from code lengths.
 type huffman struct {
-	count  [maxCodeBits + 1]uint16 // how many codes have a length
-	sorted [512]uint16             // symbols by the length of their code
+	count  [16]uint16  // how many codes have a length
+	sorted [512]uint16 // symbols by the length of their code
 }
 
 // build fills table, whose first 1<<root entries are indexed by the next bits of the
 // stream; further tables for longer codes follow those. It takes complete codes and, as
 // compress/flate does, a lone code of one bit and no code at all.
-func (h *huffman) build(table []entry, a alphabet, lengths []uint8) error {
-	codes, unused := h.sort(lengths)
+func (h *huffman) build(table []entry, a alphabet, codes []coded) error {
+	sorted, unused := h.sort(codes)
 	if unused == 0 {
-		code, codes := h.short(table, a, codes)
-		if len(codes) != 0 {
-			h.long(table, a, code, codes)
+		code, sorted := h.short(table, a, sorted)
+		if len(sorted) != 0 {
+			h.long(table, a, code, sorted)
 		}
 		return nil
 	}
-	lone := len(codes) == 1 && h.count[1] == 1
-	if len(codes) != 0 && !lone {
+	lone := len(sorted) == 1 && h.count[1] == 1
+	if len(sorted) != 0 && !lone {
 		return errCodes
 	}
 	for i := range table[:1<<a.root] {
 		table[i] = noCode
 		if lone && i&1 == 0 {
-			table[i] = a.symbols[codes[0]] + entryBit
+			table[i] = a.symbols[sorted[0]] + entryBit
 		}
 	}
 	return nil
 }
 
-// sort orders the symbols that have a code by its length, then by number: the order of
-// the codes themselves (RFC 1951, 3.2.2). unused counts the codes of maxCodeBits that are
-// left over; it is negative where the lengths ask for too many.
-func (h *huffman) sort(lengths []uint8) (codes []uint16, unused int) {
+// sort orders symbols by the length of their codes, then by number: the order of the codes
+// themselves (RFC 1951, 3.2.2). unused counts the codes of maxCodeBits that are left over;
+// it is negative where the lengths ask for too many.
+func (h *huffman) sort(codes []coded) (sorted []uint16, unused int) {
 	clear(h.count[:])
-	for _, n := range lengths {
-		h.count[n&maxCodeBits]++
+	for _, c := range codes {
+		h.count[c&15]++
 	}
-	var next [maxCodeBits + 1]uint16
+	var next [16]uint16
 	unused = 1 << maxCodeBits
 	for n := 1; n <= maxCodeBits; n++ {
 		next[n] = next[n-1] + h.count[n-1]
 		unused -= int(h.count[n]) << (maxCodeBits - n)
 	}
-	for symbol, n := range lengths { // sorting those without a code too is faster than asking
-		at := &next[n&maxCodeBits]
-		h.sorted[*at&511] = uint16(symbol)
+	for _, c := range codes {
+		at := &next[c&15]
+		h.sorted[*at&511] = uint16(c >> 4)
 		*at++
 	}
-	return h.sorted[h.count[0]&511 : len(lengths)&511], unused
+	return h.sorted[:len(codes)], unused
 }
 
-// successor is the code of n bits after code. Codes stand with their first bit lowest, as
-// the stream has them, so the carry runs downward. All ones stay.
-func successor(code, n uint32) uint32 {
-	bit := uint32(1<<31) >> bits.LeadingZeros32(code^(1<<n-1))
-	return code&(bit-1) | bit
-}
-
-// short enters the codes of at most root bits, and returns the first longer one. The table
-// doubles with the length of the codes: each is written once and copied with its half.
-func (h *huffman) short(table []entry, a alphabet, codes []uint16) (code uint32, longer []uint16) {
-	for n := uint32(1); n <= a.root; n++ {
-		half := 1 << (n - 1)
-		copy(table[half:2*half], table[:half])
-		for _, symbol := range codes[:h.count[n]] {
-			table[code] = a.symbols[symbol] + entry(n)*entryBit
-			code = successor(code, n)
+// short enters the codes of at most root bits. It returns the first longer one, its first
+// bit highest, and the symbols from there on. Codes stand in a table with their first bit
+// lowest, as the stream has them. The table doubles with the length of the codes: each is
+// written once and copied with its half.
+func (h *huffman) short(table []entry, a alphabet, sorted []uint16) (code uint16, longer []uint16) {
+	step, drop := uint16(1<<15), entryBit
+	for n := range a.root {
+		copy(table[1<<n:2<<n], table[:1<<n])
+		count := h.count[(n+1)&15]
+		for _, symbol := range sorted[:count] {
+			table[bits.Reverse16(code)] = a.symbols[symbol] + drop
+			code += step
 		}
-		codes = codes[h.count[n]:]
+		sorted = sorted[count:]
+		step >>= 1
+		drop += entryBit
 	}
-	return code, codes
+	return code, sorted
 }
 
 // long enters the codes of more than root bits, in a further table for each beginning of
 // root bits that they have.
-func (h *huffman) long(table []entry, a alphabet, code uint32, codes []uint16) {
+func (h *huffman) long(table []entry, a alphabet, code uint16, sorted []uint16) {
 	begin, end := ^uint32(0), uint32(1)<<a.root
 	var further []entry
 	for n := a.root + 1; n <= maxCodeBits; n++ {
 		for left := uint32(h.count[n]); left > 0; left-- {
-			if first := code & (1<<a.root - 1); first != begin {
+			reversed := uint32(bits.Reverse16(code))
+			if first := reversed & (1<<a.root - 1); first != begin {
 				begin = first
 				width := h.width(a.root, n, left)
 				table[begin] = entryRare | entrySub | entry(end<<16|width<<8|a.root)
 				further = table[end : end+1<<width]
 				end += 1 << width
 			}
-			e := a.symbols[codes[0]] + entry(n-a.root)*entryBit
-			codes = codes[1:]
-			for i := code >> a.root; i < uint32(len(further)); i += 1 << (n - a.root) {
+			e := a.symbols[sorted[0]] + entry(n-a.root)*entryBit
+			sorted = sorted[1:]
+			for i := reversed >> a.root; i < uint32(len(further)); i += 1 << (n - a.root) {
 				further[i] = e
 			}
-			code = successor(code, n)
+			code += 1 << (16 - n)
 		}
 	}
 }

@@ -1,8 +1,6 @@
 package codec
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 )
 
@@ -31,7 +29,7 @@ type inflater struct {
 	size uint // bytes of the page
 
 	huffman huffman
-	lengths [512 + 8]uint8 // of the codes of up to 286 literals and lengths, and 30 distances
+	codes   [512 + 8]coded // of up to 286 literals and lengths, and 30 distances
 	order   [1 << lengthBits]entry
 	dynamic codeTables
 	fixed   codeTables
@@ -49,19 +47,23 @@ type codeTables struct {
 func newInflater() *inflater {
 	s := new(inflater)
 	s.symbols.fill()
-	var lengths [litLenSymbols]uint8
-	for i := range lengths {
+	var litLens [litLenSymbols]coded
+	for i := range litLens {
+		n := 8
 		switch { // RFC 1951, 3.2.6
-		case i < 144, i >= 280:
-			lengths[i] = 8
-		case i < 256:
-			lengths[i] = 9
-		default:
-			lengths[i] = 7
+		case i >= 256 && i < 280:
+			n = 7
+		case i >= 144 && i < 256:
+			n = 9
 		}
+		litLens[i] = coded(i<<4 | n)
 	}
-	_ = s.huffman.build(s.fixed.litLen[:], s.symbols.litLens(), lengths[:]) // complete codes both
-	_ = s.huffman.build(s.fixed.distance[:], s.symbols.distances(), bytes.Repeat([]byte{5}, distanceSymbols))
+	var distances [distanceSymbols]coded
+	for i := range distances {
+		distances[i] = coded(i<<4 | 5)
+	}
+	_ = s.huffman.build(s.fixed.litLen[:], s.symbols.litLens(), litLens[:]) // complete codes both
+	_ = s.huffman.build(s.fixed.distance[:], s.symbols.distances(), distances[:])
 	return s
 }
 
@@ -88,12 +90,12 @@ func (s *inflater) block(w *windows, kind uint) error {
 	case 0:
 		return s.stored(w)
 	case 1:
-		return s.coded(w, &s.fixed)
+		return s.decode(w, &s.fixed)
 	case 2:
 		if err := s.readCodes(w); err != nil {
 			return err
 		}
-		return s.coded(w, &s.dynamic)
+		return s.decode(w, &s.dynamic)
 	}
 	return errBlockType
 }
@@ -135,54 +137,88 @@ func (s *inflater) readCodes(w *windows) error {
 	if litLens > 286 || distances > 30 {
 		return errCodes
 	}
-	order := [lengthSymbols]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
-	var lengths [lengthSymbols]uint8
-	for _, symbol := range order[:n] {
-		lengths[symbol] = uint8(s.take(w, 3))
-	}
-	if err := s.huffman.build(s.order[:], s.symbols.lengths(), lengths[:]); err != nil {
+	if err := s.readOrder(w, n); err != nil {
 		return err
 	}
-	if err := s.readLengths(w, litLens+distances); err != nil {
+	end, err := s.readLengths(w, litLens+distances)
+	if err != nil {
 		return err
 	}
-	if err := s.huffman.build(s.dynamic.litLen[:], s.symbols.litLens(), s.lengths[:litLens]); err != nil {
+	begin := end // of the distances' codes
+	for ; begin > 0 && s.codes[(begin-1)&511] >= coded(litLens<<4); begin-- {
+		s.codes[(begin-1)&511] -= coded(litLens << 4)
+	}
+	if err := s.huffman.build(s.dynamic.litLen[:], s.symbols.litLens(), s.codes[:begin]); err != nil {
 		return err
 	}
-	return s.huffman.build(s.dynamic.distance[:], s.symbols.distances(), s.lengths[litLens:litLens+distances])
+	return s.huffman.build(s.dynamic.distance[:], s.symbols.distances(), s.codes[begin:end])
 }
 
-// readLengths reads n code lengths: 0 to 15 stand for themselves, 16 repeats the last one,
-// 17 and 18 are runs of zeroes.
-func (s *inflater) readLengths(w *windows, n uint) error {
-	clear(s.lengths[:])
-	in, i := s.in, uint(0)
+// readOrder reads the first n lengths of the code for code lengths, in their own order.
+func (s *inflater) readOrder(w *windows, n uint) error {
+	order := [lengthSymbols]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
+	var lengths [32]uint8
+	head := s.take(w, 3*4) // as many as there are always
+	rest := s.take(w, 3*(n-4))
+	for i, symbol := range order {
+		if i < 4 {
+			lengths[symbol&31] = uint8(head>>(3*i)) & 7
+		} else {
+			lengths[symbol&31] = uint8(rest>>(3*(i-4))) & 7
+		}
+	}
+	var codes [32]coded
+	used := 0
+	for i, n := range lengths[:lengthSymbols] {
+		codes[used&31] = coded(i<<4) | coded(n)
+		if n != 0 {
+			used++
+		}
+	}
+	return s.huffman.build(s.order[:], s.symbols.lengths(), codes[:used&31])
+}
+
+// readLengths reads n code lengths, and returns how many of them are not zero: those stand
+// in s.codes. Each symbol is a run of one length: 0 to 15 of themselves, 16 of the last one,
+// 17 and 18 of zeroes. All are written as runs of six, and what is too much is written over,
+// since a branch would cost more. The next symbol is looked up before bits are loaded: it
+// does not wait for those.
+func (s *inflater) readLengths(w *windows, n uint) (end uint, err error) {
+	in := s.in.refill(&w.in)
+	e := s.order[in.pending&(1<<lengthBits-1)]
+	if e&entryLiteral != 0 {
+		return 0, errCodes
+	}
+	i, last := uint(0), uint(0)
 	for i < n {
-		in = in.refill(&w.in)
-		saved := in.pending
-		e := s.order[in.pending&(1<<lengthBits-1)]
-		in = in.drop(e)
-		if e&entryLiteral != 0 {
-			s.lengths[i&511] = uint8(e >> 16)
-			i++
-			continue
-		}
 		if e&entryRare != 0 {
-			return errSymbol
+			return 0, errSymbol
 		}
-		run := e.base(saved)
-		if e&entryEnd != 0 { // at most 6, with zeroes behind them as they are there already
-			if i == 0 {
-				return errCodes
-			}
-			same := uint64(s.lengths[(i-1)&511]) * eachByte & (1<<(run*8&63) - 1)
-			binary.LittleEndian.PutUint64(s.lengths[i&511:], same)
+		rest := in.pending >> (e & entryDrop)
+		run := e.base(in.pending, rest)
+		repeat := e & entryLiteral
+		next := s.order[rest&(1<<lengthBits-1)]
+		in = in.refill(&w.in).drop(e)
+		e = next
+		length := run >> 8
+		run &= 255
+		if repeat != 0 {
+			length = last
 		}
+		last = length
+		c := coded(i<<4 | length)
+		to := (*[6]coded)(s.codes[end&511:])
+		to[0], to[1], to[2] = c, c+1<<4, c+2<<4
+		to[3], to[4], to[5] = c+3<<4, c+4<<4, c+5<<4
 		i += run
+		if length == 0 {
+			run = 0
+		}
+		end += run
 	}
 	if i > n {
-		return errCodes
+		return 0, errCodes
 	}
 	s.in = in
-	return nil
+	return end, nil
 }

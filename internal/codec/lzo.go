@@ -65,11 +65,11 @@ func lzoPage(w *windows, end, size uint) (uint, error) {
 			if distance > op || op+length > size {
 				return 0, errMatch(distance, op)
 			}
-			if distance >= 8 {
-				store64(&w.out, op, load64(&w.out, op-distance))
-			} else {
-				w.out.repeat(op, distance, length)
+			v := load64(&w.out, op-distance)
+			if distance < 8 {
+				v = spread(v, distance)
 			}
+			store64(&w.out, op, v)
 			op += length
 		} else if t >= 16 {
 			short := uint(31)
@@ -95,8 +95,19 @@ func lzoPage(w *windows, end, size uint) (uint, error) {
 			if distance > op || op+length > size {
 				return 0, errMatch(distance, op)
 			}
-			w.match(op, distance, length)
-			op += length
+			to, end := op, op+length
+			op = end
+			if distance < 8 {
+				v, step := spread(load64(&w.out, to-distance), distance), spreads[distance&7].step
+				for ; to < end; to += step {
+					store64(&w.out, to, v)
+				}
+			} else {
+				w.out.copyWords(to, to-distance)
+				for to += 32; to < end; to += 8 {
+					store64(&w.out, to, load64(&w.out, to-distance))
+				}
+			}
 		} else if state == 0 {
 			n := t
 			if n == 0 {
@@ -136,7 +147,8 @@ func lzoPage(w *windows, end, size uint) (uint, error) {
 			op += length
 			state = t & 3
 		}
-		store32(&w.out, op, load32(&w.in, at))
+		// From the byte before, since op may be the end, where the mask is.
+		*(*[4]byte)(w.out[(op-1)&windowMask+1:]) = *(*[4]byte)(w.in[at&windowMask:])
 		at += state
 		op += state
 	}

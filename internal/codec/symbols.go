@@ -49,14 +49,14 @@ func (t *symbolTables) fill() {
 	t.distance[30], t.distance[31] = noCode, noCode
 
 	for i := range entry(16) {
-		t.length[i] = entryLiteral | i<<16
+		t.length[i] = i<<24 | 1<<16
 	}
-	t.length[16] = entryEnd | 3<<16 | 2 // the one that is no run of zeroes
+	t.length[16] = entryLiteral | 3<<16 | 2 // the one that is no run of zeroes
 	t.length[17] = 3<<16 | 3
 	t.length[18] = 11<<16 | 7
 }
 
-// coded decodes a block's literals and matches (RFC 1951, 3.2.3) up to its end mark.
+// decode decodes a block's literals and matches (RFC 1951, 3.2.3) up to its end mark.
 //
 // It is one function, since what it keeps in registers is what makes it fast. A turn
 // begins with at least 56 sure bits and the entry of the next symbol, and does one of
@@ -67,7 +67,7 @@ func (t *symbolTables) fill() {
 //
 // A turn writes at most 2+258 bytes and reads at most 16, so that one look at both
 // positions a turn is enough: the windows have room for what the last one does too much.
-func (s *inflater) coded(w *windows, t *codeTables) error {
+func (s *inflater) decode(w *windows, t *codeTables) error {
 	in, op := s.in.refill(&w.in), s.op
 	last := s.end + 8
 	e := t.litLen[in.pending&(1<<litLenBits-1)]
@@ -116,7 +116,7 @@ func (s *inflater) coded(w *windows, t *codeTables) error {
 				continue
 			}
 		}
-		length := e.base(saved)
+		length := e.base(saved, in.pending)
 
 		if in.count&63 < 28 {
 			in = in.refill(&w.in)
@@ -132,24 +132,34 @@ func (s *inflater) coded(w *windows, t *codeTables) error {
 				return errSymbol
 			}
 		}
-		distance := d.base(in.pending)
+		saved = in.pending
 		in = in.drop(d)
+		distance := d.base(saved, in.pending)
 		if distance > op {
 			return errDistance
 		}
 
-		// The next symbol's entry is on its way while the match is copied.
-		in = in.refill(&w.in)
-		e = t.litLen[in.pending&(1<<litLenBits-1)]
+		// The next symbol's entry is on its way while the match is copied, and does not wait
+		// for more bits where those that are there are enough.
+		if in.count&63 >= litLenBits {
+			e = t.litLen[in.pending&(1<<litLenBits-1)]
+			in = in.refill(&w.in)
+		} else {
+			in = in.refill(&w.in)
+			e = t.litLen[in.pending&(1<<litLenBits-1)]
+		}
 		to, end := op, op+length
 		op = end
-		if distance < 16 {
-			w.out.repeat(to, distance, length)
+		if distance < 8 {
+			v, step := spread(load64(&w.out, to-distance), distance), spreads[distance&7].step
+			for ; to < end; to += step {
+				store64(&w.out, to, v)
+			}
 			continue
 		}
-		copy32(&w.out, to, &w.out, to-distance)
-		for to += 32; to < end; to += 16 {
-			copy16(&w.out, to, &w.out, to-distance)
+		w.out.copyWords(to, to-distance)
+		for to += 32; to < end; to += 8 {
+			store64(&w.out, to, load64(&w.out, to-distance))
 		}
 	}
 	if op > s.size {

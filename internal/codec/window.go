@@ -9,9 +9,9 @@ const (
 
 	// maxCoded bounds the coded form of such a page. The writers store a page raw when
 	// coding does not shrink it.
-	maxCoded = 128 << 10
+	maxCoded = 64 << 10
 
-	windowMask  = 128<<10 - 1
+	windowMask  = 64<<10 - 1
 	windowSlack = 320
 )
 
@@ -24,6 +24,8 @@ const (
 // check, and the compiler sees that; a position that damage made wrong reads or writes
 // nothing else than the decoder's own memory. The decoders therefore look at positions
 // once a turn and not once an access, and copy more than they need to, in whole words.
+// A mask of 16 bits is free, and the end of a page of 64 KiB is position 0 to it: nothing
+// is written there but by a stream that is too long.
 type window [windowMask + 1 + windowSlack]byte
 
 // windows hold a coded page and the page it becomes.
@@ -42,17 +44,8 @@ func load32(w *window, at uint) uint32 { return binary.LittleEndian.Uint32(w[at&
 
 func load64(w *window, at uint) uint64 { return binary.LittleEndian.Uint64(w[at&windowMask:]) }
 
-func store32(w *window, at uint, v uint32) {
-	binary.LittleEndian.PutUint32(w[at&windowMask:], v)
-}
-
 func store64(w *window, at uint, v uint64) {
 	binary.LittleEndian.PutUint64(w[at&windowMask:], v)
-}
-
-// copy16 copies 16 bytes, as they are before it.
-func copy16(dst *window, to uint, src *window, from uint) {
-	*(*[16]byte)(dst[to&windowMask:]) = *(*[16]byte)(src[from&windowMask:])
 }
 
 // copy32 copies 16 bytes and then the 16 behind them, which the first may have changed.
@@ -62,35 +55,33 @@ func copy32(dst *window, to uint, src *window, from uint) {
 	*(*[16]byte)(d[16:]) = *(*[16]byte)(s[16:])
 }
 
-// match copies n bytes from distance back, and up to 32 behind them.
-func (w *windows) match(to, distance, n uint) {
-	if distance < 16 {
-		w.out.repeat(to, distance, n)
-		return
-	}
-	end := to + n
-	copy32(&w.out, to, &w.out, to-distance)
-	for to += 32; to < end; to += 16 {
-		copy16(&w.out, to, &w.out, to-distance)
-	}
+// copyWords copies four words within a window, one after the other: what a distance of 8
+// and more repeats is right.
+func (w *window) copyWords(to, from uint) {
+	d, s := (*[32]byte)(w[to&windowMask:]), (*[32]byte)(w[from&windowMask:])
+	*(*[8]byte)(d[:8]) = *(*[8]byte)(s[:8])
+	*(*[8]byte)(d[8:16]) = *(*[8]byte)(s[8:16])
+	*(*[8]byte)(d[16:24]) = *(*[8]byte)(s[16:24])
+	*(*[8]byte)(d[24:]) = *(*[8]byte)(s[24:])
 }
 
-// eachByte times a byte has it in each of eight bytes.
-const eachByte = 0x0101010101010101
+// spreads tell how a pattern of 1 to 7 bytes, by its length, fills words: the factor that
+// repeats it over eight bytes, and how many of those are whole repetitions.
+var spreads = [8]struct {
+	times uint64
+	step  uint
+}{
+	1: {1 | 1<<8 | 1<<16 | 1<<24 | 1<<32 | 1<<40 | 1<<48 | 1<<56, 8},
+	2: {1 | 1<<16 | 1<<32 | 1<<48, 8},
+	3: {1 | 1<<24 | 1<<48, 6},
+	4: {1 | 1<<32, 8},
+	5: {1 | 1<<40, 5},
+	6: {1 | 1<<48, 6},
+	7: {1 | 1<<56, 7},
+}
 
-// repeat writes n bytes at to, each equal to the one distance before it, with a distance of
-// at most 15: the source runs into what is written. Up to 16 bytes behind are overwritten.
-func (w *window) repeat(to, distance, n uint) {
-	end := to + n
-	if distance == 1 {
-		v := uint64(w[(to-1)&windowMask]) * eachByte
-		for ; to < end; to += 8 {
-			store64(w, to, v)
-		}
-		return
-	}
-	step := min(distance, 8) // what of the 8 bytes is known to be right
-	for ; to < end; to += step {
-		store64(w, to, load64(w, to-distance))
-	}
+// spread repeats the lowest bytes of v, as many as distance, which is 1 to 7, over all eight.
+func spread(v uint64, distance uint) uint64 {
+	cut := -distance * 8 & 63
+	return v << cut >> cut * spreads[distance&7].times
 }
