@@ -1,6 +1,11 @@
 package kernel
 
-import "github.com/kautopsy/kautopsy/symbols"
+import (
+	"context"
+	"errors"
+
+	"github.com/kautopsy/kautopsy/symbols"
+)
 
 // Cast is the object of a type that C spells so ("struct sock") at an address that somebody
 // else's pointer gave: a void pointer, or one to the part that all of a family share. Of
@@ -16,6 +21,30 @@ func (k *Kernel) Cast(addr uint64, spelled string, members ...string) (Object, e
 		return Object{}, err
 	}
 	return k.Object(t, addr), nil
+}
+
+// CastIn is Cast to a type that a module brings, unless it is built into the kernel. Kernels
+// before 5.11 do not keep the types of modules.
+func (k *Kernel) CastIn(ctx context.Context, module string, addr uint64, spelled string) (Object, error) {
+	o, err := k.Cast(addr, spelled)
+	if !errors.Is(err, symbols.ErrNoType) {
+		return o, err
+	}
+	base, berr := k.BTF()
+	if base == nil {
+		return o, berr
+	}
+	for m, merr := range k.ModuleTypes(ctx, base) {
+		if merr != nil || m.Name != module {
+			continue
+		}
+		t, terr := symbols.Find(m.BTF, spelled)
+		if terr != nil {
+			return o, terr
+		}
+		return k.Object(t, addr), nil
+	}
+	return o, err
 }
 
 // Around is the object of a type that C spells so and whose member o is: container_of.
