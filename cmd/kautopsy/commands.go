@@ -36,9 +36,9 @@ func commands() []command {
 	return []command{
 		triageCommand(), oopsCommand(), logCommand(), btCommand(),
 		infoCommand(), verifyCommand(),
-		psCommand(), foreachCommand(),
+		psCommand(), foreachCommand(), filesCommand(),
 		rdCommand(), vtopCommand(),
-		sysCommand(), modCommand(),
+		sysCommand(), modCommand(), mountCommand(),
 		symCommand(),
 		completionCommand(), manCommand(), versionCommand(), helpCommand(),
 	}

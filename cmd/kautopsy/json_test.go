@@ -49,6 +49,19 @@ var documents = []struct {
 			"modules.areas": "name address size",
 		},
 	},
+	{
+		[]string{"files", "1"},
+		"schema tasks missing",
+		map[string]string{
+			"tasks":       "task pid comm root cwd exe files",
+			"tasks.files": "fd file dentry inode ino type path access flags pos close_on_exec",
+		},
+	},
+	{
+		[]string{"mount", "/mnt/data"},
+		"schema mounts missing",
+		map[string]string{"mounts": "mount superblock id dev type device dir options options_complete"},
+	},
 	{[]string{"rd", "init_task", "4"}, "schema address physical word_bytes words missing", nil},
 	{
 		[]string{"vtop", "init_task"},

@@ -20,15 +20,16 @@ type File struct {
 	FD          int
 	Dentry      uint64 // address of the struct dentry
 	Inode       uint64 // address of the struct inode
+	Superblock  uint64 // address of the struct super_block
 	Ino         uint64 // number of the inode
-	Type        Type
+	Type        Type   // 0: the inode could not be read
 	Path        string // as in /proc/PID/fd
 	Flags       uint64 // O_… of open(2), without O_CLOEXEC
 	Pos         int64  // bytes
 	CloseOnExec bool
 }
 
-// Type is what kind of thing an inode is: the top bits of i_mode.
+// Type is the i_mode of an inode, whose top bits are what kind of thing it is.
 type Type uint16
 
 // String is crash's word for the kind: REG, DIR, LNK, CHR, BLK, PIPE, SOCK, and UNKN for
@@ -227,6 +228,7 @@ func (f *File) read(k *kernel.Kernel, t table) (err error) {
 	}
 	i := inode.Fields()
 	f.Inode, f.Ino, f.Type = inode.Addr, i.Uint("i_ino"), Type(i.Uint("i_mode"))
+	f.Superblock = i.Pointer("i_sb")
 	return errors.Join(append(errs, i.Err())...)
 }
 

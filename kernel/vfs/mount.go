@@ -161,8 +161,13 @@ type option struct {
 var (
 	superOptions = []option{{0x10, "sync"}, {0x80, "dirsync"}, {0x40, "mand"}, {1 << 25, "lazytime"}}
 	mountOptions = []option{
-		{0x01, "nosuid"}, {0x02, "nodev"}, {0x04, "noexec"}, {0x08, "noatime"}, {0x10, "nodiratime"},
-		{0x20, "relatime"}, {0x80, "nosymfollow"},
+		{0x01, "nosuid"},
+		{0x02, "nodev"},
+		{0x04, "noexec"},
+		{0x08, "noatime"},
+		{0x10, "nodiratime"},
+		{0x20, "relatime"},
+		{0x80, "nosymfollow"},
 	}
 )
 
