@@ -54,11 +54,9 @@ func (f *File) readDescs(r *pageDecoder, pages []phys.PFN) error {
 	if err != nil {
 		return err
 	}
-	if n := len(pages) * descSize; cap(r.table) < n {
-		r.table, r.descs = make([]byte, n), make([]pageDesc, 0, len(pages))
-	}
 	at := f.data + int64(k)*descSize
-	table := r.table[:f.have(at, int64(len(pages))*descSize)]
+	table := r.tableOf(len(pages))
+	table = table[:f.have(at, int64(len(table)))]
 	n, err := f.r.ReadAt(table, at)
 	if n < len(table) && !errors.Is(err, io.EOF) {
 		return err

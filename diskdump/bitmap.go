@@ -20,8 +20,8 @@ const (
 	blockBits  = 8 * blockBytes
 )
 
-// cachedBlocks of a bitmap are kept; neighbouring pages are asked for together.
-const cachedBlocks = 16
+// cachedBlocks of a bitmap are kept, 1 MiB: the bits of 32 GiB of 4 KiB pages.
+const cachedBlocks = 256
 
 // bitmap is one of the two bitmaps, read block by block on demand. Bits at and above limit
 // do not count, whatever the file holds there.
@@ -33,9 +33,23 @@ type bitmap struct {
 	cache [cachedBlocks]atomic.Pointer[bitmapBlock]
 }
 
+// bitmapBlock is a block with a count for each line of it, so that counting the bits below
+// one of them touches a line only.
 type bitmapBlock struct {
 	number int64
+	before [blockBytes / lineBytes]uint16 // bits set before each line
 	b      [blockBytes]byte
+}
+
+const (
+	lineBytes = 64
+	lineBits  = 8 * lineBytes
+)
+
+// below counts the bits set below bit n of the block.
+func (k *bitmapBlock) below(n uint64) uint64 {
+	line := n / lineBits
+	return uint64(k.before[line]) + countBelow(k.b[line*lineBytes:], n%lineBits)
 }
 
 // block gives block n; bits that the file does not have are clear.
@@ -47,6 +61,11 @@ func (m *bitmap) block(n int64) (*bitmapBlock, error) {
 	k := &bitmapBlock{number: n}
 	if err := m.read(k.b[:], n*blockBytes); err != nil {
 		return nil, err
+	}
+	sum := uint64(0)
+	for i := range k.before {
+		k.before[i] = uint16(sum)
+		sum += count(k.b[i*lineBytes:][:lineBytes])
 	}
 	slot.Store(k)
 	return k, nil
@@ -207,7 +226,7 @@ func (r *rank) of(p phys.PFN) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return before[n] + countBelow(k.b[:], uint64(p%blockBits)), nil
+	return before[n] + k.below(uint64(p%blockBits)), nil
 }
 
 // count is the number of bits set in b, whose length is a multiple of 8.

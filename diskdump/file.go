@@ -42,7 +42,7 @@ type File struct {
 
 	zero     atomic.Int64 // file offset of the zero pages' shared block, -1 until one was read
 	zeros    []byte       // a page of them, for whoever gets pages that are not copied
-	descs    [cachedBlocks]atomic.Pointer[descBlock]
+	descs    [descBlocks]atomic.Pointer[descBlock]
 	decoders sync.Pool
 }
 
@@ -186,9 +186,13 @@ func (f *File) problem(format string, args ...any) {
 // all be of the shared zero page, which stands at the start of the data.
 const tailDescs = 1024
 
-// Complete tells by the last descriptors whether the file's end is there: nil, or an error
-// that wraps phys.ErrLost. It reads the second bitmap once, and no page.
+// Complete tells by the last descriptors whether the file's end is there, and of a
+// flattened stream without its end mark whether all before it is: nil, or an error that
+// wraps phys.ErrLost. It reads the second bitmap once, and no page.
 func (f *File) Complete() error {
+	if have := f.have(0, f.size); have < f.size {
+		return fmt.Errorf("the flattened stream is cut, and nothing in it wrote the bytes at %#x: %w", have, phys.ErrLost)
+	}
 	n, err := f.partPages()
 	if err != nil || n == 0 {
 		return err

@@ -3,7 +3,6 @@ package diskdump
 import (
 	"bytes"
 	"cmp"
-	"container/heap"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -135,19 +134,19 @@ func (w *window) get(off int64) ([]byte, error) {
 func resolve(records []record) []extent {
 	slices.SortFunc(records, func(a, b record) int { return cmp.Or(cmp.Compare(a.off, b.off), cmp.Compare(a.seq, b.seq)) })
 	out := make([]extent, 0, len(records))
-	var open latest // records that reach beyond pos, the latest on top
+	var open latest // records that reach beyond pos
 	pos := int64(0)
 	for i := 0; i < len(records) || len(open) > 0; {
 		if len(open) == 0 {
 			pos = records[i].off
 		}
 		for i < len(records) && records[i].off <= pos {
-			heap.Push(&open, records[i])
+			open.push(records[i])
 			i++
 		}
 		top := open[0]
 		if top.off+top.n <= pos {
-			heap.Pop(&open)
+			open.pop()
 			continue
 		}
 		end := top.off + top.n
@@ -169,18 +168,38 @@ func appendExtent(out []extent, e extent) []extent {
 	return append(out, e)
 }
 
-// latest is a heap of records, the one written last on top.
+// latest is a heap of records, the one written last on top. It is no container/heap, which
+// takes memory for each record that goes through it: a stream can have millions.
 type latest []record
 
-func (h latest) Len() int           { return len(h) }
-func (h latest) Less(i, j int) bool { return h[i].seq > h[j].seq }
-func (h latest) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *latest) Push(x any)        { *h = append(*h, x.(record)) }
-func (h *latest) Pop() any {
-	old := *h
-	x := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return x
+func (h *latest) push(r record) {
+	*h = append(*h, r)
+	q := *h
+	for i := len(q) - 1; i > 0 && q[i].seq > q[(i-1)/2].seq; i = (i - 1) / 2 {
+		q[i], q[(i-1)/2] = q[(i-1)/2], q[i]
+	}
+}
+
+// pop takes the top away.
+func (h *latest) pop() {
+	q := *h
+	last := len(q) - 1
+	q[0] = q[last]
+	q = q[:last]
+	for i := 0; ; {
+		top := i
+		for child := 2*i + 1; child <= 2*i+2 && child < last; child++ {
+			if q[child].seq > q[top].seq {
+				top = child
+			}
+		}
+		if top == i {
+			break
+		}
+		q[i], q[top] = q[top], q[i]
+		i = top
+	}
+	*h = q
 }
 
 // Size is one past the highest byte that the stream wrote.

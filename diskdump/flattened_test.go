@@ -201,3 +201,34 @@ func TestFlattenBig(t *testing.T) {
 		sameRead(t, flatten(t, dumptest.Flatten(file, o)), file, 0, len(file))
 	}
 }
+
+// TestCompleteShuffled: the end of the file may come first in a stream, and what is missing
+// be in the middle.
+func TestCompleteShuffled(t *testing.T) {
+	stream := fileOf(t, spread+"\nflat shuffle 4")
+	if err := openBytes(t, stream).Complete(); err != nil {
+		t.Error(err)
+	}
+	for n := len(stream) / 2; n < len(stream)-64; n += 1000 {
+		f, err := openFile(stream[:n])
+		if err != nil {
+			continue
+		}
+		if err := f.Complete(); !errors.Is(err, phys.ErrLost) {
+			t.Errorf("cut at %d of %d: %v", n, len(stream), err)
+		}
+	}
+}
+
+// TestFlattenAllocs: the index takes memory by doubling, not for each record.
+func TestFlattenAllocs(t *testing.T) {
+	stream := dumptest.Flatten(make([]byte, 4<<20), dumptest.Flat{Shuffle: 1, Piece: 512, Overlap: true})
+	n := testing.AllocsPerRun(3, func() {
+		if _, err := diskdump.Flatten(bytes.NewReader(stream), int64(len(stream))); err != nil {
+			t.Error(err)
+		}
+	})
+	if n > 200 {
+		t.Errorf("%.0f allocations for %d records", n, 2*4<<20/512)
+	}
+}

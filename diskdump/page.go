@@ -30,19 +30,29 @@ func (f *File) decodeDesc(b []byte) pageDesc {
 type descBlock struct {
 	first uint64
 	n     int // how many the file has of them
-	b     [descsPerBlock * descSize]byte
+	d     [descsPerBlock]pageDesc
 }
 
-const descsPerBlock = 128
+// descBlocks of descsPerBlock descriptors are kept, 8 MiB at most: those of 2 GiB of 4 KiB
+// pages.
+const (
+	descsPerBlock = 128
+	descBlocks    = 4096
+)
 
 // pageDecoder is what decoding pages needs; the pool keeps one for each reader at work.
 type pageDecoder struct {
 	codec     codec.Decoder
 	raw       []byte
-	zero      []byte // the coded form of a page of zeros that was met, nil before
-	zeroFlags uint32 // its codec
-	table     []byte // descriptors of a batch, as the file has them
-	descs     []pageDesc
+	zero      []byte     // the coded form of a page of zeros that was met, nil before
+	zeroFlags uint32     // its codec
+	table     []byte     // descriptors as the file has them
+	descs     []pageDesc // of a batch
+
+	ahead  []byte // memory of the window
+	window []byte // the file's bytes from at on
+	at     int64
+	next   int64 // where the last page's data ended
 }
 
 // maxStored is the longest stored form of a page that is accepted: a foreign writer may
@@ -82,6 +92,36 @@ func (f *File) readBit(p phys.PFN, b []byte) (int, error) {
 	}
 	f.noteZero(d, b)
 	return len(b), nil
+}
+
+// ReadDirect reads a part of page p, from byte off on, that the file has as it is or that is
+// known to be zero: without decoding, and no more than is asked for. It is false for every
+// other page, whatever there is to say of it, and in files that name a codec.
+func (f *File) ReadDirect(dst []byte, p phys.PFN, off int) bool {
+	if f.Header.Status&uint32(codec.Mask) != 0 || p < f.base {
+		return false
+	}
+	p -= f.base
+	if have, err := f.dumped.test(p); err != nil || !have || f.lossOf(p) != nil {
+		return false
+	}
+	d, _, err := f.desc(p)
+	switch {
+	case err != nil:
+		return false
+	case f.isZero(d):
+		clear(dst)
+		return true
+	case codec.Method(d.flags) != codec.Raw || int(d.size) != f.Header.BlockSize:
+		return false
+	}
+	if n, _ := f.r.ReadAt(dst, d.offset+int64(off)); n < len(dst) {
+		return false
+	}
+	if len(dst) == f.Header.BlockSize {
+		f.noteZero(d, dst)
+	}
+	return true
 }
 
 // pageError says where the page of bit p could not be had.
@@ -136,8 +176,7 @@ func (f *File) desc(p phys.PFN) (pageDesc, int64, error) {
 	if i >= blk.n || f.have(at, descSize) < descSize {
 		return pageDesc{}, at, fmt.Errorf("the file ends before it: %w", phys.ErrLost)
 	}
-	d := f.decodeDesc(blk.b[i*descSize:])
-	return d, at, f.check(d)
+	return blk.d[i], at, f.check(blk.d[i])
 }
 
 // index is the number of the descriptor of a page whose bit is set.
@@ -151,18 +190,32 @@ func (f *File) index(p phys.PFN) (uint64, error) {
 }
 
 func (f *File) descBlock(n uint64) (*descBlock, error) {
-	slot := &f.descs[n%cachedBlocks]
+	slot := &f.descs[n%descBlocks]
 	if k := slot.Load(); k != nil && k.first == n*descsPerBlock {
 		return k, nil
 	}
+	r := f.decoders.Get().(*pageDecoder)
+	defer f.decoders.Put(r)
+	raw := r.tableOf(descsPerBlock)
 	k := &descBlock{first: n * descsPerBlock}
-	got, err := f.r.ReadAt(k.b[:], f.data+int64(k.first)*descSize)
+	got, err := f.r.ReadAt(raw, f.data+int64(k.first)*descSize)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, err
 	}
 	k.n = got / descSize
+	for i := range k.n {
+		k.d[i] = f.decodeDesc(raw[i*descSize:])
+	}
 	slot.Store(k)
 	return k, nil
+}
+
+// tableOf is room for n descriptors as the file has them.
+func (r *pageDecoder) tableOf(n int) []byte {
+	if cap(r.table) < n*descSize {
+		r.table = make([]byte, n*descSize)
+	}
+	return r.table[:n*descSize]
 }
 
 // check tests a descriptor against the file before anything is read by it.
@@ -195,18 +248,68 @@ func (f *File) noteZero(d pageDesc, page []byte) {
 
 // readData reads and decodes the page of a checked descriptor.
 func (f *File) readData(d pageDesc, b []byte) error {
-	dec := f.decoders.Get().(*pageDecoder)
-	defer f.decoders.Put(dec)
-	src := dec.raw[:d.size]
-	if n, err := f.r.ReadAt(src, d.offset); n < len(src) {
-		if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			err = phys.ErrLost
-		}
+	r := f.decoders.Get().(*pageDecoder)
+	defer f.decoders.Put(r)
+	src, err := f.fetch(r, d, b)
+	switch {
+	case err != nil:
 		return err
-	}
-	if dec.codedZero(d, src) {
+	case r.codedZero(d, src):
 		clear(b)
 		return nil
+	case len(src) == len(b) && &src[0] == &b[0]: // a stored page that was read into its place
+		return nil
 	}
-	return dec.decode(d, b, src)
+	return r.decode(d, b, src)
+}
+
+// windowBytes are read at once when reads follow one another in the file.
+const windowBytes = 64 << 10
+
+// fetch gives the stored bytes of a page: from the window, which moves on with reads that
+// follow one another, or by a read for themselves. A page that is stored as it is goes
+// right into b then.
+func (f *File) fetch(r *pageDecoder, d pageDesc, b []byte) ([]byte, error) {
+	n := int64(d.size)
+	if at := d.offset - r.at; at >= 0 && at+n <= int64(len(r.window)) {
+		r.next = d.offset + n
+		return r.window[at : at+n], nil
+	}
+	follows := d.offset == r.next
+	r.next = d.offset + n
+	if follows {
+		return f.slide(r, d.offset, n)
+	}
+	src := r.raw[:n]
+	if codec.Method(d.flags) == codec.Raw && len(src) == len(b) {
+		src = b
+	}
+	got, err := f.r.ReadAt(src, d.offset)
+	return src, shortRead(got, len(src), err)
+}
+
+// slide moves the window to off, where n bytes are wanted.
+func (f *File) slide(r *pageDecoder, off, n int64) ([]byte, error) {
+	if r.ahead == nil {
+		r.ahead = make([]byte, max(windowBytes, f.maxStored()))
+	}
+	r.at, r.window = off, r.ahead[:max(n, f.have(off, int64(len(r.ahead))))]
+	got, err := f.r.ReadAt(r.window, off)
+	if int64(got) < n {
+		r.window = nil
+		return nil, shortRead(got, int(n), err)
+	}
+	r.window = r.window[:got]
+	return r.window[:n], nil
+}
+
+// shortRead is the error of a read that gave got of n bytes.
+func shortRead(got, n int, err error) error {
+	switch {
+	case got >= n:
+		return nil
+	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return phys.ErrLost
+	}
+	return err
 }

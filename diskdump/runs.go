@@ -15,9 +15,22 @@ type Counts struct {
 	Present, Excluded, Hole, Lost uint64
 }
 
-// Counts counts the pages by state. It reads both bitmaps once, 64 MiB for 1 TiB of address
-// space, on all processors; what it learns of the second one serves the page index too.
+// Counts counts the pages by state; of a part of a split set, the pages of other parts are
+// lost. It reads both bitmaps once, 64 MiB for 1 TiB of address space, on all processors;
+// what it learns of the second one serves the page index too.
 func (f *File) Counts() (Counts, error) {
+	n, err := f.countAll()
+	if err != nil {
+		return n, err
+	}
+	here, err := f.partPages()
+	n.Lost += n.Present - min(here, n.Present)
+	n.Present = min(here, n.Present)
+	return n, err
+}
+
+// countAll counts the pages of a whole dump as this file's bitmaps tell them.
+func (f *File) countAll() (Counts, error) {
 	c := counter{blocks: make([]uint64, f.dumped.blocks())}
 	var wait sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {

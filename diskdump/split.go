@@ -123,6 +123,16 @@ func (s *Set) ReadPage(p phys.PFN, b []byte) (int, error) {
 	return 0, f.absent(p)
 }
 
+// ReadDirect reads a part of page p, see File.ReadDirect.
+func (s *Set) ReadDirect(dst []byte, p phys.PFN, off int) bool {
+	base := s.parts[0].base
+	if p < base {
+		return false
+	}
+	part := s.part(p - base)
+	return part != nil && part.ReadDirect(dst, p, off)
+}
+
 // whole is the part whose bitmaps reach furthest: every part has them for the whole dump.
 func (s *Set) whole() *File {
 	return slices.MaxFunc(s.parts, func(a, b *File) int { return cmp.Compare(a.dumped.bytes, b.dumped.bytes) })
@@ -141,7 +151,7 @@ func (s *Set) Runs() iter.Seq2[phys.Run, error] {
 
 // Counts counts the pages by state; those of missing parts are lost.
 func (s *Set) Counts() (Counts, error) {
-	c, err := s.whole().Counts()
+	c, err := s.whole().countAll()
 	for _, m := range s.Missing() {
 		lo, err1 := s.whole().rank.of(m.Start)
 		hi, err2 := s.whole().rank.of(m.End)

@@ -200,3 +200,18 @@ func TestOldSplit(t *testing.T) {
 		spreadExpect(t).Check(t, build(t, parse(t, spread+"\n"+text+"\nsplit 3")))
 	}
 }
+
+// TestPartCounts: a part alone holds its own pages; those of the others are lost.
+func TestPartCounts(t *testing.T) {
+	total := uint64(0)
+	for _, f := range parts(t, 71, 128) {
+		c, err := f.Counts()
+		if err != nil || c.Present+c.Lost != 23 || c.Excluded != 11 {
+			t.Errorf("counts %+v, %v", c, err)
+		}
+		total += c.Present
+	}
+	if total != 23 {
+		t.Errorf("the parts hold %d pages together", total)
+	}
+}

@@ -163,6 +163,25 @@ func (m *Memory) ReadPhys(p []byte, a phys.Addr) (n int, err error) {
 	return n, nil
 }
 
+// ReadDirect reads a part of page p, from byte off on; false when not all of it is there.
+func (m *Memory) ReadDirect(dst []byte, p phys.PFN, off int) bool {
+	size := uint64(m.pageSize)
+	if uint64(p) > ^uint64(0)/size {
+		return false
+	}
+	a := uint64(p)*size + uint64(off)
+	i := m.find(a)
+	if i == len(m.extents) {
+		return false
+	}
+	e := &m.extents[i]
+	if e.state != 0 || e.start > a || e.end-a < uint64(len(dst)) {
+		return false
+	}
+	n, _ := m.r.ReadAt(dst, e.off+int64(a-e.start))
+	return n == len(dst)
+}
+
 // readExtent reads as much of p as the extent holds from address at on.
 func (m *Memory) readExtent(e *extent, p []byte, at uint64) (int, error) {
 	p = p[:min(uint64(len(p)), e.end-at)]

@@ -23,8 +23,8 @@ type Dump struct {
 	name      string
 	size      int64
 	c         Container
-	bytes     phys.Reader // c itself when its bytes lie in the file as they are
-	cache     *cache      // else
+	bytes     phys.Reader // c itself when its bytes lie in the file as they are, or nil
+	cache     *cache
 	files     []io.Closer
 	givenInfo []byte
 
@@ -39,12 +39,13 @@ type Dump struct {
 
 // ready sets up what reading needs.
 func (d *Dump) ready(o *Options) {
-	if r, ok := d.c.(phys.Reader); ok {
-		d.bytes = r
-		return
-	}
+	d.bytes, _ = d.c.(phys.Reader)
 	d.cache = newCache(d.c, o.CacheBytes)
 }
+
+// smallRead is what is worth a place in the cache where the bytes lie in the file as they
+// are: a read of the page behind it costs no more, and neighbours are mostly asked for too.
+const smallRead = 256
 
 // Close closes the files that Open opened.
 func (d *Dump) Close() error {
@@ -71,10 +72,15 @@ func (d *Dump) MaxPFN() phys.PFN { return d.c.MaxPFN() }
 
 // ReadPhys reads physical memory; see phys.Reader.
 func (d *Dump) ReadPhys(p []byte, a phys.Addr) (int, error) {
-	if d.bytes != nil {
-		return d.bytes.ReadPhys(p, a)
-	}
 	size := uint64(d.c.PageSize())
+	if d.bytes != nil {
+		if off := uint64(a) % size; len(p) <= smallRead && off+uint64(len(p)) <= size {
+			if n, err := d.cache.read(p, phys.PFN(uint64(a)/size), int(off)); err == nil {
+				return n, nil
+			}
+		}
+		return d.bytes.ReadPhys(p, a) // it tells of pages that are there in part
+	}
 	done := 0
 	for done < len(p) {
 		at := uint64(a) + uint64(done)

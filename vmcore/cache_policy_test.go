@@ -1,0 +1,95 @@
+package vmcore
+
+import (
+	"iter"
+	"sync/atomic"
+	"testing"
+
+	"github.com/kautopsy/kautopsy/phys"
+)
+
+// counted is a container of pages of zeros that counts how often it is read. Odd pages
+// above half are excluded.
+type counted struct {
+	max   phys.PFN
+	reads atomic.Int64
+}
+
+func (c *counted) PageSize() int                    { return 4096 }
+func (c *counted) MaxPFN() phys.PFN                 { return c.max }
+func (c *counted) Runs() iter.Seq2[phys.Run, error] { return nil }
+
+func (c *counted) ReadPage(p phys.PFN, b []byte) (int, error) {
+	c.reads.Add(1)
+	if p > c.max/2 && p%2 == 1 {
+		return 0, &phys.PageError{Op: "read", Span: phys.PageSpan(p, 1, 4096), Err: phys.ErrExcluded}
+	}
+	clear(b)
+	return len(b), nil
+}
+
+// readOnce reads a few bytes of a page, as a walk over structures does.
+func readOnce(t *testing.T, k *cache, p phys.PFN) {
+	t.Helper()
+	b := make([]byte, 8)
+	for off := range 3 {
+		if n, err := k.read(b, p, 64*off); (err != nil) != (n < len(b)) {
+			t.Fatalf("page %#x: %d bytes, %v", uint64(p), n, err)
+		}
+	}
+}
+
+// TestCacheScanResistant: what is used again and again stays while all of memory passes
+// through, several times as much as the cache holds.
+func TestCacheScanResistant(t *testing.T) {
+	const holds = 6400
+	c := &counted{max: 1 << 40}
+	k := newCache(c, holds*4096)
+	hot := func() int64 {
+		before := c.reads.Load()
+		for p := range phys.PFN(holds / 2) {
+			readOnce(t, k, p)
+		}
+		return c.reads.Load() - before
+	}
+	hot()
+	hot()
+	for p := range phys.PFN(5 * holds) {
+		readOnce(t, k, 1<<20+p)
+	}
+	if again := hot(); again > holds/20 {
+		t.Errorf("%d of %d pages had to be read again", again, holds/2)
+	}
+}
+
+// TestCacheNegative: why a page is not there is remembered too.
+func TestCacheNegative(t *testing.T) {
+	c := &counted{max: 100}
+	k := newCache(c, 1<<20)
+	for range 5 {
+		for p := range phys.PFN(100) {
+			readOnce(t, k, p)
+		}
+	}
+	if n := c.reads.Load(); n != 100 {
+		t.Errorf("%d reads for 100 pages", n)
+	}
+	if _, err := k.read(make([]byte, 1), 99, 0); phys.Reason(err) != phys.ErrExcluded {
+		t.Errorf("page 99: %v", err)
+	}
+}
+
+// TestCacheBounded: slots, ghosts and buffers stay below the bound.
+func TestCacheBounded(t *testing.T) {
+	c := &counted{max: 1 << 40}
+	k := newCache(c, 640*4096)
+	for i := range uint64(20000) {
+		readOnce(t, k, phys.PFN(i*i%5000))
+	}
+	for i := range k.shards {
+		s := &k.shards[i]
+		if len(s.slots) > 10 || s.small.n+s.main.n != len(s.slots) || len(s.index) > 20+1 || s.gone.n > 11 {
+			t.Fatalf("shard %d: %d slots, %d and %d queued, %d in the index, %d ghosts", i, len(s.slots), s.small.n, s.main.n, len(s.index), s.gone.n)
+		}
+	}
+}
