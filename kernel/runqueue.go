@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols"
 )
 
@@ -78,21 +77,3 @@ func (k *Kernel) findRunQueues(ctx context.Context, ts symbols.Types) (map[int]O
 
 // maxCPUs bounds the number of a CPU: NR_CPUS is 8192 at most.
 const maxCPUs = 1 << 16
-
-// PerCPUAddr is where the variable of one CPU lies that a per-CPU pointer leads to: what a
-// member marked __percpu holds, or the address of a symbol.
-func (k *Kernel) PerCPUAddr(at uint64, cpu int) (uint64, error) {
-	table, err := k.Symbol("__per_cpu_offset")
-	if err != nil {
-		return 0, err
-	}
-	word := uint64(k.ptrSize())
-	if cpu < 0 || table.Size != 0 && uint64(cpu) >= table.Size/word {
-		return 0, fmt.Errorf("CPU %d of at most %d: %w", cpu, table.Size/word, phys.ErrLimit)
-	}
-	off, err := k.pointer(table.Addr + uint64(cpu)*word)
-	if err != nil {
-		return 0, fmt.Errorf("per-CPU area of CPU %d: %w", cpu, err)
-	}
-	return k.clip(at + off), nil
-}

@@ -127,7 +127,8 @@ type taskReader struct {
 	k     *Kernel
 	ts    symbols.Types
 	first Object // init_task
-	cpus  int
+	cpus  int    // online
+	areas []int  // of CPUs that have a per-CPU area
 	seen  map[uint64]bool
 	lists error // why the task list is not whole
 }
@@ -141,7 +142,7 @@ func (k *Kernel) taskReader() (*taskReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &taskReader{k: k, ts: ts, first: first, cpus: k.CPUs(), seen: make(map[uint64]bool)}, nil
+	return &taskReader{k: k, ts: ts, first: first, cpus: k.CPUs(), areas: k.PossibleCPUs(), seen: make(map[uint64]bool)}, nil
 }
 
 // firstTask is init_task, the idle task of the first CPU.
@@ -349,28 +350,18 @@ func (r *taskReader) held(o Object) (sum int64, err error) {
 	if !o.Has("counters") {
 		return 0, nil
 	}
-	at, err := o.Pointer("counters")
-	if err != nil {
-		return 0, err
-	}
-	for cpu := range r.cpus {
-		n, err := r.k.perCPUInt(at, cpu)
+	for _, cpu := range r.areas {
+		part, err := o.PerCPU(cpu, "counters")
 		if err != nil {
 			return 0, err
 		}
-		sum += int64(n)
+		n, err := part.Int()
+		if err != nil {
+			return 0, err
+		}
+		sum += n
 	}
 	return sum, nil
-}
-
-// perCPUInt reads the int of one CPU behind a per-CPU pointer.
-func (k *Kernel) perCPUInt(at uint64, cpu int) (int32, error) {
-	at, err := k.PerCPUAddr(at, cpu)
-	if err != nil {
-		return 0, err
-	}
-	v, err := k.uint(at, 4)
-	return int32(v), err
 }
 
 // Stack unwinds a task: from the registers of its CPU when it ran, else from where it went

@@ -34,7 +34,7 @@ var groups = []string{
 // commands is the table.
 func commands() []command {
 	return []command{
-		triageCommand(), oopsCommand(), logCommand(), btCommand(),
+		triageCommand(), oopsCommand(), kmemCommand(), logCommand(), btCommand(),
 		infoCommand(), verifyCommand(),
 		psCommand(), foreachCommand(), filesCommand(),
 		rdCommand(), vtopCommand(),

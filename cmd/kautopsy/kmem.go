@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/pflag"
+
+	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/kernel/mm"
+)
+
+type kmemFlags struct {
+	dump     *dumpFlags
+	slabs    bool
+	physical bool
+	json     bool
+}
+
+func kmemCommand() command {
+	return command{
+		name: "kmem", group: "The kernel inside", args: "DUMP [ADDRESS|SYMBOL…|CACHE…]",
+		short: "the kernel's memory: what an address is; slab caches",
+		long: `kmem ADDRESS says what is there: a symbol, a slab object and whether it is free, a
+stack, a module, a per-CPU variable, a vmalloc area, a struct page or the page behind
+an address; and what a value is that is no address: poison, an errno. With -s come
+the slab caches, those that take the most memory first, or only the named ones.
+ALLOCATED does not count free objects that are kept ready for CPUs, which
+/proc/slabinfo counts as active.
+The types in the dump itself are used; a kernel without BTF has none.`,
+		example: "kautopsy kmem /var/crash/vmcore ffff88810a3c4e00",
+		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
+			f := &kmemFlags{dump: addDumpFlags(fs)}
+			fs.BoolVarP(&f.slabs, "slabs", "s", false, "slab caches, all or those named")
+			fs.BoolVarP(&f.physical, "physical", "p", false, "the addresses are physical")
+			fs.BoolVar(&f.json, "json", false, "JSON")
+			return f.run
+		},
+	}
+}
+
+func (f *kmemFlags) run(env *environment, args []string) error {
+	k, rest, done, err := f.dump.openKernel(env, args)
+	if err != nil {
+		return err
+	}
+	defer done()
+	m := mm.New(k)
+	switch {
+	case f.slabs:
+		return f.runSlabs(env, m, rest)
+	case len(rest) > 0:
+		return f.runPlaces(env, k, m, rest)
+	}
+	return usagef("which address? Or -s for the slab caches")
+}
+
+// told says once what an answer lacks, and makes it partial.
+func told(env *environment, lack []kernel.Missing) []kernel.Missing {
+	if len(lack) > 0 {
+		env.partial = true
+		more := ""
+		if n := len(lack) - 1; n > 0 {
+			more = fmt.Sprintf(" (and %d more)", n)
+		}
+		env.warn("%s: %s%s", lack[0].What, lack[0].Why, more)
+	}
+	return append([]kernel.Missing{}, lack...)
+}

@@ -1,0 +1,459 @@
+package mm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/phys"
+	"github.com/kautopsy/kautopsy/symbols"
+)
+
+// Cache is a slab cache (struct kmem_cache) and how much of it was used.
+type Cache struct {
+	kernel.Object // the struct kmem_cache
+
+	Name       string
+	ObjectSize uint64 // of an object, as its users see it
+	Size       uint64 // from object to object: with alignment, free pointer, red zones, tracks
+	SlabSize   uint64 // bytes of a slab
+	PerSlab    uint64 // objects in a slab of the usual order
+	Users      int    // caches that were merged into this one, it included
+	Flags      uint64 // SLAB_…, see FlagNames
+
+	Slabs   uint64 // slabs of all nodes
+	Partial uint64 // those in the nodes' lists of slabs with free objects
+	Objects uint64 // places for objects in all slabs
+	// Active is what /proc/slabinfo and slabtop call active: Objects without the free
+	// ones in the nodes' partial slabs.
+	Active uint64
+	// Allocated is Active without the free objects that are kept for CPUs: in their
+	// freelists, their partial slabs (until 6.19), their sheaves and the nodes' barns
+	// (6.18 on).
+	Allocated uint64
+
+	// Err is what could not be read of it; the numbers are then too small.
+	Err error
+}
+
+// Bytes is the memory that the cache takes.
+func (c *Cache) Bytes() uint64 { return c.Slabs * c.SlabSize }
+
+// Flags of kmem_cache.flags that change where things lie in an object, as they are since
+// 2.6.32; those of 6.9 and later are numbered by enum _slab_flag_bits.
+const (
+	slabRedZone   = 0x400
+	slabPoison    = 0x800
+	slabStoreUser = 0x10000
+)
+
+// slabFlagNames are the old numbers (include/linux/slab.h until 6.8).
+var slabFlagNames = map[string]uint64{
+	"CONSISTENCY_CHECKS": 0x100, "RED_ZONE": slabRedZone, "POISON": slabPoison, "HWCACHE_ALIGN": 0x2000,
+	"CACHE_DMA": 0x4000, "CACHE_DMA32": 0x8000, "STORE_USER": slabStoreUser, "RECLAIM_ACCOUNT": 0x20000,
+	"PANIC": 0x40000, "TYPESAFE_BY_RCU": 0x80000, "TRACE": 0x200000, "ACCOUNT": 0x4000000, "KASAN": 0x8000000,
+}
+
+// slabs is what is known of the slab allocator: its caches, and where its structures have
+// what is asked of them.
+type slabs struct {
+	ts     symbols.Types
+	slab   *symbols.Type // struct slab (5.17 on, bb192ed9aa71), struct page before
+	flags  map[string]uint64
+	nodes  int
+	cpus   []int
+	list   []*Cache
+	byAddr map[uint64]*Cache
+}
+
+// Caches are the slab caches in the kernel's order. When the list of them is broken, the
+// caches that can be reached from both of its ends come with an error. Caches of which a
+// part could not be read say so themselves.
+func (m *Memory) Caches(ctx context.Context) ([]*Cache, error) {
+	s, err := m.slabState(ctx)
+	if s == nil {
+		return nil, err
+	}
+	return s.list, err
+}
+
+func (m *Memory) slabState(ctx context.Context) (*slabs, error) {
+	return m.slabs.get(ctx, m.readSlabs)
+}
+
+func (m *Memory) readSlabs(ctx context.Context) (*slabs, error) {
+	ts, err := m.k.Types()
+	if err != nil {
+		return nil, fmt.Errorf("slab caches: %w", err)
+	}
+	cache, err := symbols.Find(ts, "struct kmem_cache")
+	if err != nil {
+		return nil, fmt.Errorf("slab caches: %w", err)
+	}
+	s := &slabs{ts: ts, cpus: m.k.PossibleCPUs(), byAddr: make(map[uint64]*Cache), flags: slabFlagBits(ts)}
+	if s.slab, err = symbols.Find(ts, "struct slab", "slab_cache"); err != nil {
+		if s.slab, err = symbols.Find(ts, "struct page"); err != nil {
+			return nil, err
+		}
+	}
+	if s.nodes, err = m.nodeIDs(); err != nil {
+		return nil, fmt.Errorf("slab caches: %w", err)
+	}
+	head, err := m.slabList(ctx, s, cache)
+	if err != nil {
+		return s, fmt.Errorf("slab caches: %w", err)
+	}
+	objects, err := m.listFromBothEnds(ctx, head, cache, "list")
+	for _, o := range objects {
+		if ctx.Err() != nil {
+			return s, ctx.Err()
+		}
+		c := m.cache(ctx, s, o)
+		s.list = append(s.list, c)
+		s.byAddr[o.Addr] = c
+	}
+	if err != nil {
+		err = fmt.Errorf("slab caches: %w", err)
+	}
+	return s, err
+}
+
+// slabList is the head of the list of caches. A kernel that does not name its data is asked
+// through a slab: any one leads to its cache, and round the list.
+func (m *Memory) slabList(ctx context.Context, s *slabs, cache *symbols.Type) (uint64, error) {
+	sym, err := m.k.Symbol("slab_caches")
+	if err == nil {
+		return sym.Addr, nil
+	}
+	if sym, cerr := m.k.Symbol("cache_chain"); cerr == nil { // SLAB until 3.6
+		return sym.Addr, nil
+	}
+	if !errors.Is(err, symbols.ErrNoSymbol) {
+		return 0, err
+	}
+	return m.slabListByPages(ctx, s, cache)
+}
+
+// slabFlagBits are the flags of a cache by their names without SLAB_.
+func slabFlagBits(ts symbols.Types) map[string]uint64 {
+	t, err := symbols.Find(ts, "enum _slab_flag_bits")
+	if err != nil {
+		return slabFlagNames
+	}
+	out := make(map[string]uint64)
+	for _, e := range t.Values {
+		if name := e.Name; len(name) > 6 && name[:6] == "_SLAB_" && e.Value >= 0 && e.Value < 64 {
+			out[name[6:]] = 1 << uint(e.Value)
+		}
+	}
+	return out
+}
+
+// has tells whether the cache has a flag: "POISON".
+func (s *slabs) has(c *Cache, flag string) bool { return c.Flags&s.flags[flag] != 0 }
+
+// listFromBothEnds walks a list, and where that breaks walks it again from the other end:
+// one page that is absent costs the elements in it and those between two such.
+func (m *Memory) listFromBothEnds(ctx context.Context, head uint64, t *symbols.Type, member string) (out []kernel.Object, err error) {
+	seen := map[uint64]bool{}
+	for o, lerr := range m.k.List(ctx, head, t, member) {
+		if lerr != nil {
+			err = lerr
+			break
+		}
+		out = append(out, o)
+		seen[o.Addr] = true
+	}
+	if err == nil || ctx.Err() != nil {
+		return out, err
+	}
+	at, merr := t.Member(member)
+	if merr != nil {
+		return out, err
+	}
+	ptr := uint64(m.k.PtrSize())
+	var back []kernel.Object
+	for prev, perr := m.word(head + ptr); perr == nil && prev != head && len(back) < 1<<20; prev, perr = m.word(prev + ptr) {
+		o := m.k.Object(t, prev-at.Offset/8)
+		if _, perr := m.word(prev); perr != nil || seen[o.Addr] {
+			break
+		}
+		seen[o.Addr] = true
+		back = append(back, o)
+	}
+	for i := len(back) - 1; i >= 0; i-- {
+		out = append(out, back[i])
+	}
+	return out, err
+}
+
+// cache reads what a cache says of itself and counts its objects.
+func (m *Memory) cache(ctx context.Context, s *slabs, o kernel.Object) *Cache {
+	c := &Cache{Object: o}
+	f := o.Fields()
+	c.Name, c.Flags = f.Text("name"), f.Uint("flags")
+	c.ObjectSize, c.Size = f.Uint("object_size", "objsize"), f.Uint("size", "buffer_size")
+	c.Users = int(f.Int("refcount"))
+	if !o.Has("oo") { // SLAB
+		c.PerSlab = f.Uint("num")
+		c.SlabSize = uint64(m.k.PageSize()) << min(f.Uint("gfporder"), maxOrder)
+		c.Err = errors.Join(f.Err(), m.countSLAB(s, c))
+		return c
+	}
+	oo := f.Uint("oo.x", "oo") // the order, and below it the number of objects
+	c.PerSlab = oo & 0xffff
+	c.SlabSize = uint64(m.k.PageSize()) << min(oo>>16, maxOrder)
+	if err := f.Err(); err != nil {
+		c.Err = err
+		return c
+	}
+	c.Err = m.count(ctx, s, c)
+	return c
+}
+
+// node is what a cache has for one memory node: kmem_cache_node, and since 6.18 the barn of
+// sheaves. per_node came in 7.1 (5ba6bc27b1f9).
+func (c *Cache) node(i int) (node kernel.Object, barn kernel.Object, err error) {
+	path := fmt.Sprintf("per_node[%d].node", i)
+	if !c.Has("per_node") {
+		path = fmt.Sprintf("node[%d]", i)
+		if !c.Has("node") {
+			path = fmt.Sprintf("nodelists[%d]", i) // SLAB until 3.10
+		}
+	}
+	if node, err = c.Follow(path); err != nil {
+		return node, barn, err
+	}
+	if c.Has("per_node") {
+		barn, _ = c.Follow(fmt.Sprintf("per_node[%d].barn", i))
+	} else if node.Has("barn") {
+		barn, _ = node.Follow("barn")
+	}
+	return node, barn, nil
+}
+
+// eachNode calls do with what a cache has for each node. A node without memory has nothing.
+func (s *slabs) eachNode(c *Cache, do func(node, barn kernel.Object) error) (err error) {
+	for i := range s.nodes {
+		node, barn, nerr := c.node(i)
+		if errors.Is(nerr, phys.ErrUnmapped) {
+			continue
+		}
+		if nerr == nil {
+			nerr = do(node, barn)
+		}
+		err = errors.Join(err, nerr)
+	}
+	return err
+}
+
+// count adds up a cache of SLUB.
+func (m *Memory) count(ctx context.Context, s *slabs, c *Cache) error {
+	var free uint64 // in the partial slabs of the nodes
+	err := s.eachNode(c, func(node, _ kernel.Object) error {
+		f := node.Fields()
+		c.Slabs += f.Uint("nr_slabs.counter")
+		c.Objects += f.Uint("total_objects.counter")
+		if err := f.Err(); err != nil {
+			return err
+		}
+		list, err := node.Member("partial")
+		if err != nil {
+			return err
+		}
+		for slab, err := range m.k.List(ctx, list.Addr, s.slab, s.linkage()) {
+			if err != nil {
+				return fmt.Errorf("partial slabs: %w", err)
+			}
+			objects, inuse, err := slabCount(slab)
+			if err != nil {
+				return err
+			}
+			c.Partial++
+			free += objects - min(inuse, objects)
+		}
+		return nil
+	})
+	c.Active = c.Objects - min(free, c.Objects)
+	kept, kerr := m.keptForCPUs(ctx, s, c)
+	c.Allocated = c.Active - min(kept, c.Active)
+	return errors.Join(err, kerr)
+}
+
+// linkage is the member by which slabs are in lists.
+func (s *slabs) linkage() string {
+	if _, err := s.slab.Member("slab_list"); err == nil {
+		return "slab_list"
+	}
+	return "lru"
+}
+
+// slabCount is how many objects a slab has room for, and how many of them are not in its
+// own freelist.
+func slabCount(slab kernel.Object) (objects, inuse uint64, err error) {
+	f := slab.Fields()
+	objects, inuse = f.Uint("objects"), f.Uint("inuse")
+	return objects, inuse, f.Err()
+}
+
+// keptForCPUs counts the free objects that are kept for CPUs and count as used elsewhere.
+func (m *Memory) keptForCPUs(ctx context.Context, s *slabs, c *Cache) (n uint64, err error) {
+	for _, cpu := range s.cpus {
+		part, perr := m.keptForCPU(ctx, s, c, cpu)
+		n += part
+		err = errors.Join(err, perr)
+	}
+	err = errors.Join(err, s.eachNode(c, func(_, barn kernel.Object) error {
+		return m.eachBarnSheaf(ctx, s, barn, func(sheaf kernel.Object) error {
+			size, err := sheafSize(sheaf)
+			n += size
+			return err
+		})
+	}))
+	return n, err
+}
+
+func (m *Memory) keptForCPU(ctx context.Context, s *slabs, c *Cache, cpu int) (n uint64, err error) {
+	err = eachSheaf(c, cpu, func(sheaf kernel.Object) error {
+		size, err := sheafSize(sheaf)
+		n += size
+		return err
+	})
+	if !c.Has("cpu_slab") {
+		return n, err
+	}
+	local, cerr := c.cpuSlab(cpu)
+	if cerr != nil {
+		return n, errors.Join(err, cerr)
+	}
+	free, serr := m.activeSlab(c, local)
+	n += uint64(len(free))
+	err = errors.Join(err, serr)
+	if !local.Has("partial") {
+		return n, err
+	}
+	for slab, perr := local.Follow("partial"); ; slab, perr = slab.Follow("next") {
+		if errors.Is(perr, phys.ErrUnmapped) || ctx.Err() != nil {
+			return n, err // the end
+		}
+		objects, inuse, cerr := slabCount(slab)
+		if perr = errors.Join(perr, cerr); perr != nil || n > 1<<24 {
+			return n, errors.Join(err, perr)
+		}
+		n += objects - min(inuse, objects)
+	}
+}
+
+// cpuSlab is the struct kmem_cache_cpu of a CPU (until 6.19).
+func (c *Cache) cpuSlab(cpu int) (kernel.Object, error) {
+	at, err := c.Pointer("cpu_slab")
+	if err != nil || at == 0 {
+		return kernel.Object{}, errors.Join(err, phys.ErrUnmapped)
+	}
+	return c.PerCPU(cpu, "cpu_slab")
+}
+
+// activeSlab are the free objects of the slab that a CPU allocates from: those in the CPU's
+// freelist, and those that others gave back to the slab meanwhile.
+func (m *Memory) activeSlab(c *Cache, local kernel.Object) (free []uint64, err error) {
+	at, err := local.Follow("slab", "page")
+	if errors.Is(err, phys.ErrUnmapped) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	sl, err := m.slabAt(context.Background(), c, at)
+	if err != nil {
+		return nil, err
+	}
+	first, err := local.Pointer("freelist")
+	if err != nil {
+		return nil, err
+	}
+	free, err = m.freelist(sl, first)
+	if err != nil {
+		return free, err
+	}
+	own, err := m.freelist(sl, sl.freelist)
+	return append(free, own...), err
+}
+
+// maxSheaf bounds how many objects a sheaf may say that it has.
+const maxSheaf = 1 << 12
+
+func sheafSize(sheaf kernel.Object) (uint64, error) {
+	n, err := sheaf.Uint("size")
+	if err == nil && n > maxSheaf {
+		return 0, fmt.Errorf("sheaf %#x of %d objects: %w", sheaf.Addr, n, phys.ErrCorrupt)
+	}
+	return n, err
+}
+
+// eachSheaf calls do with the sheaves of a CPU: arrays of free objects (6.18 on).
+func eachSheaf(c *Cache, cpu int, do func(sheaf kernel.Object) error) (err error) {
+	if !c.Has("cpu_sheaves") {
+		return nil
+	}
+	sheaves, err := c.PerCPU(cpu, "cpu_sheaves")
+	if errors.Is(err, phys.ErrUnmapped) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"main", "spare", "rcu_free"} {
+		sheaf, serr := sheaves.Follow(name)
+		if errors.Is(serr, phys.ErrUnmapped) {
+			continue
+		}
+		if serr == nil {
+			serr = do(sheaf)
+		}
+		err = errors.Join(err, serr)
+	}
+	return err
+}
+
+// eachBarnSheaf calls do with the full sheaves that wait in a node's barn.
+func (m *Memory) eachBarnSheaf(ctx context.Context, s *slabs, barn kernel.Object, do func(sheaf kernel.Object) error) error {
+	if barn.Addr == 0 {
+		return nil
+	}
+	t, err := symbols.Find(s.ts, "struct slab_sheaf")
+	if err != nil {
+		return err
+	}
+	list, err := barn.Member("sheaves_full")
+	if err != nil {
+		return err
+	}
+	for sheaf, err := range m.k.List(ctx, list.Addr, t, "barn_list") {
+		if err != nil {
+			return fmt.Errorf("barn: %w", err)
+		}
+		if err := do(sheaf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// countSLAB adds up a cache of the allocator SLAB, which went in 6.8 (16a1d968358a). Until
+// 4.9 its nodes do not count their slabs, and the lists of them are not walked.
+func (m *Memory) countSLAB(s *slabs, c *Cache) error {
+	return s.eachNode(c, func(node, _ kernel.Object) error {
+		f := node.Fields()
+		slabs := f.Uint("total_slabs", "num_slabs")
+		free := f.Uint("free_objects")
+		if err := f.Err(); err != nil {
+			return err
+		}
+		c.Slabs += slabs
+		c.Objects += slabs * c.PerSlab
+		c.Active += slabs*c.PerSlab - min(free, slabs*c.PerSlab)
+		c.Allocated = c.Active
+		return nil
+	})
+}

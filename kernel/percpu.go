@@ -1,0 +1,79 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/kautopsy/kautopsy/phys"
+	"github.com/kautopsy/kautopsy/symbols"
+)
+
+// PossibleCPUs are the numbers of the processors that have a per-CPU area: those that can
+// ever be online (__cpu_possible_mask; cpu_possible_bits before 4.5). A kernel that names
+// no such mask has those that CPUs counts.
+func (k *Kernel) PossibleCPUs() []int {
+	n := uint64(k.CPUs())
+	sym, err := k.Symbol("__cpu_possible_mask")
+	if errors.Is(err, symbols.ErrNoSymbol) {
+		sym, err = k.Symbol("cpu_possible_bits")
+	}
+	ids, err2 := k.variable("nr_cpu_ids", 4)
+	named := err == nil && err2 == nil && ids > 0 && ids <= maxCPUs
+	if named {
+		n = ids
+	}
+	var cpus []int
+	long := uint64(k.ptrSize())
+	for cpu := range n {
+		if named {
+			word, err := k.pointer(sym.Addr + cpu/(8*long)*long)
+			if err == nil && word>>(cpu%(8*long))&1 == 0 {
+				continue
+			}
+		}
+		cpus = append(cpus, int(cpu))
+	}
+	return cpus
+}
+
+// PerCPU is what a per-CPU pointer leads to on one CPU. A NULL pointer is phys.ErrUnmapped.
+func (o Object) PerCPU(cpu int, paths ...string) (Object, error) {
+	at, err := o.Follow(paths...)
+	if err != nil {
+		return Object{}, err
+	}
+	at.Addr, err = o.k.PerCPUAddr(at.Addr, cpu)
+	return at, err
+}
+
+// PerCPUAddr is where the variable of one CPU lies that a per-CPU pointer leads to: what a
+// member marked __percpu holds, or the address of a symbol. A kernel for a single processor
+// has its variables where the symbols are.
+func (k *Kernel) PerCPUAddr(at uint64, cpu int) (uint64, error) {
+	table, err := k.Symbol("__per_cpu_offset")
+	if errors.Is(err, symbols.ErrNoSymbol) && k.uniprocessor() {
+		return at, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	word := uint64(k.ptrSize())
+	if cpu < 0 || table.Size != 0 && uint64(cpu) >= table.Size/word {
+		return 0, fmt.Errorf("CPU %d of at most %d: %w", cpu, table.Size/word, phys.ErrLimit)
+	}
+	off, err := k.pointer(table.Addr + uint64(cpu)*word)
+	if err != nil {
+		return 0, fmt.Errorf("per-CPU area of CPU %d: %w", cpu, err)
+	}
+	return k.clip(at + off), nil
+}
+
+// uniprocessor tells a kernel that was built without SMP: it names its data, and no
+// processor masks among it.
+func (k *Kernel) uniprocessor() bool {
+	if _, err := k.Symbol("init_task"); err != nil {
+		return false
+	}
+	_, err := k.Symbol("setup_per_cpu_areas")
+	return errors.Is(err, symbols.ErrNoSymbol)
+}
