@@ -3,6 +3,7 @@
 //
 //	vmcore      open any dump: physical memory, notes, VMCOREINFO, registers
 //	kernel      the kernel inside the dump: addresses, symbols, log, banner
+//	kernel/mm   its memory: what an address is, slab caches, page frames
 //	triage      the verdict: kind, culprit, evidence, signature
 //	oops        kernel text to structured oopses; standard library only
 //	symbols     kallsyms and module symbols from memory

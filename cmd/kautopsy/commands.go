@@ -34,11 +34,13 @@ var groups = []string{
 // commands is the table.
 func commands() []command {
 	return []command{
-		triageCommand(), oopsCommand(), kmemCommand(), logCommand(), btCommand(),
+		triageCommand(), oopsCommand(), logCommand(), btCommand(),
 		infoCommand(), verifyCommand(),
 		psCommand(), foreachCommand(), filesCommand(),
 		rdCommand(), vtopCommand(),
 		sysCommand(), modCommand(), mountCommand(),
+		kmemCommand(),
+		sysCommand(), modCommand(),
 		symCommand(),
 		completionCommand(), manCommand(), versionCommand(), helpCommand(),
 	}

@@ -93,7 +93,6 @@ func TestUnknownCommand(t *testing.T) {
 	for word, want := range map[string]string{
 		"traige": `no command "traige"; did you mean "triage"?`,
 		"lgo":    `no command "lgo"; did you mean "log"?`,
-		"kmem":   `no command "kmem"`,
 		"dis":    `no command "dis"`,
 		"":       `no command ""`,
 		"vmcore": `"vmcore" is no command; did you mean: kautopsy triage vmcore`,

@@ -18,7 +18,7 @@ type kmemFlags struct {
 
 func kmemCommand() command {
 	return command{
-		name: "kmem", group: "The kernel inside", args: "DUMP [ADDRESS|SYMBOL…|CACHE…]",
+		name: "kmem", group: "Memory and types", args: "DUMP [ADDRESS|SYMBOL…|CACHE…]",
 		short: "the kernel's memory: what an address is; slab caches",
 		long: `kmem ADDRESS says what is there: a symbol, a slab object and whether it is free, a
 stack, a module, a per-CPU variable, a vmalloc area, a struct page or the page behind

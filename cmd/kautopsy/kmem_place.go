@@ -161,7 +161,7 @@ type pageJSON struct {
 	Names    []string   `json:"flag_names"`
 	Type     string     `json:"type,omitempty"`
 	Count    int32      `json:"count"`
-	MapCount int32      `json:"mapcount"`
+	MapCount *int32     `json:"mapcount,omitempty"` // of a page that can be mapped
 	Mapping  hexAddress `json:"mapping"`
 	Index    hexAddress `json:"index"`
 	Order    int        `json:"order"`
@@ -217,8 +217,12 @@ func newPlaceJSON(p mm.Place, table *symbols.Table) placeJSON {
 	}
 	if g := p.Page; g != nil {
 		j.Page = &pageJSON{
-			g.PFN, hexAddress(g.Addr), hexAddress(g.Flags), g.FlagNames(), g.Type, g.RefCount, g.MapCount,
+			g.PFN, hexAddress(g.Addr), hexAddress(g.Flags), g.FlagNames(), g.Type, g.RefCount, nil,
 			hexAddress(g.Mapping), hexAddress(g.Index), g.Order,
+		}
+		if g.Type == "" {
+			n := g.MapCount + 1
+			j.Page.MapCount = &n
 		}
 	}
 	return j

@@ -6,6 +6,7 @@ import (
 	"io"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/kernel/mm"
@@ -23,7 +24,7 @@ func (f *kmemFlags) runSlabs(env *environment, m *mm.Memory, names []string) err
 	}
 	caches = slices.DeleteFunc(slices.Clone(caches), func(c *mm.Cache) bool { return !matches(c.Name, names) })
 	if len(caches) == 0 {
-		return fmt.Errorf("no slab cache %q", names)
+		return fmt.Errorf("no slab cache %s", strings.Join(names, " "))
 	}
 	for _, c := range caches {
 		if c.Err != nil {

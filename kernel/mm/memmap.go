@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sort"
 
 	"github.com/kautopsy/kautopsy/phys"
@@ -186,4 +187,89 @@ func (mm *memmap) frame(va uint64) (pfn uint64, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+// pageChunk is a run of struct pages that were read at once.
+type pageChunk struct {
+	layout   *pageLayout
+	raw      []byte // of n pages, and of the one behind them where that could be read
+	first, n uint64 // frames
+	va       uint64 // of the first struct page
+	end      uint64 // of the run of frames that the chunk is in
+}
+
+// chunkPages is how many struct pages are read at once.
+const chunkPages = 512
+
+// structPages reads the struct pages of the frames [first, end), as far as there are any. The
+// chunk is valid until the next one. What cannot be read comes as an error about these
+// frames, and the walk goes on.
+func (m *Memory) structPages(ctx context.Context, first, end uint64) iter.Seq2[pageChunk, error] {
+	return func(yield func(pageChunk, error) bool) {
+		mm, err := m.memoryMap(ctx)
+		if err != nil && !yield(pageChunk{}, err) || mm == nil {
+			return
+		}
+		size := mm.layout.size
+		buf := make([]byte, (chunkPages+1)*size)
+		for _, r := range mm.runs {
+			last := min(end, r.end)
+			for pfn := max(first, r.first); pfn < last; {
+				if err := ctx.Err(); err != nil {
+					yield(pageChunk{}, err)
+					return
+				}
+				n := min(chunkPages-pfn%chunkPages, last-pfn)
+				va := r.base + pfn*size
+				// One more than needed: the order of a head page is in the page behind it.
+				got, err := m.k.ReadVirt(buf[:(n+1)*size], va)
+				whole := min(n, uint64(got)/size)
+				if whole > 0 && !yield(pageChunk{&mm.layout, buf[:got], pfn, whole, va, last}, nil) {
+					return
+				}
+				if pfn += whole; whole < n {
+					next := min(last, m.behind(pfn, r.base, size))
+					if !yield(pageChunk{}, m.lostPages(pfn, next, err)) {
+						return
+					}
+					pfn = next
+				}
+			}
+		}
+	}
+}
+
+// behind is the first frame whose struct page begins behind the page of memory in which
+// that of pfn lies or ends: what is absent is absent by pages.
+func (m *Memory) behind(pfn, base, size uint64) uint64 {
+	page := uint64(m.k.PageSize())
+	last := base + (pfn+1)*size - 1
+	edge := (last/page + 1) * page
+	return max(pfn+1, (edge-base+size-1)/size)
+}
+
+// lostPages says which frames have struct pages that cannot be read.
+func (m *Memory) lostPages(first, end uint64, err error) error {
+	shift := m.pageShift()
+	span := phys.Span{Start: phys.Addr(first << shift), End: phys.Addr(end << shift)}
+	return fmt.Errorf("struct pages of %v: %w", span, err)
+}
+
+// pages decodes every struct page.
+func (m *Memory) pages(ctx context.Context) iter.Seq2[Page, error] {
+	return func(yield func(Page, error) bool) {
+		for c, err := range m.structPages(ctx, 0, ^uint64(0)) {
+			if err != nil {
+				if !yield(Page{}, err) {
+					return
+				}
+				continue
+			}
+			for i := range c.n {
+				if !yield(c.layout.decode(m, c.raw[i*c.layout.size:], c.first+i, c.va+i*c.layout.size), nil) {
+					return
+				}
+			}
+		}
+	}
 }

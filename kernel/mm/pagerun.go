@@ -73,15 +73,17 @@ type PageRun struct {
 // such memory.
 func (m *Memory) PageRuns(ctx context.Context, within phys.Span) iter.Seq2[PageRun, error] {
 	return func(yield func(PageRun, error) bool) {
-		mm, err := m.memoryMap(ctx)
-		if err != nil && !yield(PageRun{}, err) || mm == nil {
-			return
-		}
-		w := &runWalk{m: m, mm: mm, yield: yield}
 		shift := m.pageShift()
-		first, end := uint64(within.Start)>>shift, (uint64(within.End)+1<<shift-1)>>shift
-		for _, r := range mm.runs {
-			if !w.run(ctx, max(first, r.first), min(end, r.end), r.base) {
+		last := within.End - min(within.End, 1)
+		w := &runJoin{shift: shift, yield: yield}
+		for c, err := range m.structPages(ctx, uint64(within.Start)>>shift, uint64(last)>>shift+1) {
+			if err != nil {
+				if !w.flush() || !yield(PageRun{}, err) {
+					return
+				}
+				continue
+			}
+			if !w.chunk(m, c) {
 				return
 			}
 		}
@@ -89,84 +91,31 @@ func (m *Memory) PageRuns(ctx context.Context, within phys.Span) iter.Seq2[PageR
 	}
 }
 
-// runWalk goes over struct pages in order, and joins frames of one class.
-type runWalk struct {
-	m     *Memory
-	mm    *memmap
+// runJoin joins frames of one class to runs.
+type runJoin struct {
+	shift uint
 	yield func(PageRun, error) bool
 
 	first, end uint64 // frames of the run that is being joined; empty at the beginning
 	class      Class
 }
 
-// walkPages is how many struct pages are read at once.
-const walkPages = 512
-
-// run classifies the frames [pfn, end).
-func (w *runWalk) run(ctx context.Context, pfn, end, base uint64) bool {
-	size := w.mm.layout.size
-	buf := make([]byte, (walkPages+1)*size)
-	for pfn < end {
-		if err := ctx.Err(); err != nil {
-			w.yield(PageRun{}, err)
+// chunk classifies the frames of a chunk. Those that a free or compound page before it takes
+// have their class already.
+func (w *runJoin) chunk(m *Memory, c pageChunk) bool {
+	for pfn := max(c.first, w.end); pfn < c.first+c.n; {
+		class, frames := c.layout.class(m, c.raw[(pfn-c.first)*c.layout.size:], pfn)
+		first := pfn
+		pfn = min(c.end, pfn+frames)
+		if !w.add(first, pfn, class) {
 			return false
 		}
-		n := min(walkPages-pfn%walkPages, end-pfn)
-		va := base + pfn*size
-		// One more than needed: the order of a head page is in the page behind it.
-		got, err := w.m.k.ReadVirt(buf[:(n+1)*size], va)
-		whole := min(n, uint64(got)/size)
-		next, ok := w.pages(buf[:got], pfn, whole, va, end)
-		if !ok {
-			return false
-		}
-		if whole < n && next < pfn+n {
-			next = max(next, w.behind(pfn+whole, base))
-			if !w.lost(pfn+whole, min(next, end), err) {
-				return false
-			}
-		}
-		pfn = next
 	}
 	return true
 }
 
-// behind is the first frame whose struct page begins behind the page of memory in which
-// that of pfn lies or ends: what is absent is absent by pages.
-func (w *runWalk) behind(pfn, base uint64) uint64 {
-	size, page := w.mm.layout.size, uint64(w.m.k.PageSize())
-	last := base + (pfn+1)*size - 1
-	edge := (last/page + 1) * page
-	return max(pfn+1, (edge-base+size-1)/size)
-}
-
-// lost tells of frames whose struct pages are absent.
-func (w *runWalk) lost(first, end uint64, err error) bool {
-	if !w.flush() {
-		return false
-	}
-	shift := w.m.pageShift()
-	return w.yield(PageRun{}, fmt.Errorf("struct pages of %v: %w", phys.Span{Start: phys.Addr(first << shift), End: phys.Addr(end << shift)}, err))
-}
-
-// pages classifies n frames whose struct pages are in raw, and gives the frame to go on
-// with: a free or compound page may reach behind them.
-func (w *runWalk) pages(raw []byte, pfn, n, va, end uint64) (next uint64, ok bool) {
-	size := w.mm.layout.size
-	for next = pfn; next < pfn+n; {
-		i := next - pfn
-		c, frames := w.mm.layout.class(w.m, raw[i*size:], next)
-		first := next
-		next = min(end, next+frames)
-		if !w.add(first, next, c) {
-			return 0, false
-		}
-	}
-	return next, true
-}
-
 // add joins frames of a class to the run before them.
-func (w *runWalk) add(first, end uint64, c Class) bool {
+func (w *runJoin) add(first, end uint64, c Class) bool {
 	if w.end != first || w.class != c {
 		if !w.flush() {
 			return false
@@ -178,9 +127,9 @@ func (w *runWalk) add(first, end uint64, c Class) bool {
 }
 
 // flush yields the run that is complete.
-func (w *runWalk) flush() bool {
-	first, end, shift := w.first, w.end, w.m.pageShift()
-	w.first, w.end = end, end
+func (w *runJoin) flush() bool {
+	first, end, shift := w.first, w.end, w.shift
+	w.first = end
 	return first == end || w.yield(PageRun{phys.Span{Start: phys.Addr(first << shift), End: phys.Addr(end << shift)}, w.class}, nil)
 }
 

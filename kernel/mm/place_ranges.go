@@ -60,57 +60,17 @@ type moduleRange struct {
 	start, end uint64
 }
 
-// moduleParts are the parts of struct module.mem (6.4 on, ac3b43283923), by enum mod_mem_type.
-var moduleParts = []string{"text", "data", "rodata", "data that is read-only after init", "init text", "init data", "init rodata"}
-
 // moduleRanges are where the loaded modules lie.
 func (m *Memory) moduleRanges(ctx context.Context) ([]moduleRange, error) {
 	return m.modules.get(ctx, func(ctx context.Context) (out []moduleRange, err error) {
-		ts, err := m.k.Types()
-		if err != nil {
-			return nil, fmt.Errorf("modules: %w", err)
-		}
-		t, err := symbols.Find(ts, "struct module", "name")
-		if err != nil {
-			return nil, fmt.Errorf("modules: %w", err)
-		}
-		mods, err := m.k.Modules(ctx)
-		for _, mod := range mods {
-			o := m.k.Object(t, mod.Addr)
-			for _, part := range moduleMembers(o) {
-				f := o.Fields()
-				start, size := f.Pointer(part.base), f.Uint(part.size)
-				if ferr := f.Err(); ferr != nil {
-					err = cmp.Or(err, fmt.Errorf("module %s: %w", mod.Name, ferr))
-				} else if size > 0 {
-					out = append(out, moduleRange{mod.Name, part.name, start, start + size})
-				}
+		for mod, merr := range m.k.ModuleInfos(ctx) {
+			err = cmp.Or(err, merr)
+			for _, a := range mod.Areas {
+				out = append(out, moduleRange{mod.Name, a.Name, a.Addr, a.Addr + a.Size})
 			}
 		}
 		return out, err
 	})
-}
-
-// modulePart is where a part of a module is said to lie.
-type modulePart struct{ name, base, size string }
-
-// moduleMembers are the members of struct module that say where it lies.
-func moduleMembers(o kernel.Object) (parts []modulePart) {
-	switch {
-	case o.Has("mem"):
-		for i, name := range moduleParts {
-			at := fmt.Sprintf("mem[%d].", i)
-			parts = append(parts, modulePart{name, at + "base", at + "size"})
-		}
-	case o.Has("core_layout"): // 4.5 on, 7523e4dc5057
-		parts = []modulePart{{"core", "core_layout.base", "core_layout.size"}, {"init", "init_layout.base", "init_layout.size"}}
-		if o.Has("data_layout") {
-			parts = append(parts, modulePart{"data", "data_layout.base", "data_layout.size"})
-		}
-	default:
-		parts = []modulePart{{"core", "module_core", "core_size"}, {"init", "module_init", "init_size"}}
-	}
-	return parts
 }
 
 // percpuMap is where the per-CPU areas lie: the variables that have symbols, and the chunk

@@ -49,15 +49,15 @@ const near = 4096
 // poison tells what a value is that the kernel writes in place of an address. offset is what
 // was added to it.
 func poison(va uint64, ptr int) (name, says string, offset int64, ok bool) {
+	const member = 0x80 // what is added to a poison is small: the next one is near
+	best := uint64(0)
 	for _, p := range poisons {
-		if va == p.value {
-			return p.name, p.says, 0, true
+		if va == p.value || p.value >= illegalPointer && va-p.value < member && p.value > best {
+			name, says, offset, ok, best = p.name, p.says, int64(va-p.value), true, p.value
 		}
 	}
-	for _, p := range poisons {
-		if d := va - p.value; d < 0x80 && p.value >= illegalPointer && p.value>>48 == illegalPointer>>48 {
-			return p.name, p.says, int64(d), true
-		}
+	if ok {
+		return name, says, offset, true
 	}
 	return pattern(va, ptr)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/bits"
 	"slices"
 
@@ -168,119 +169,174 @@ func (m *Memory) ObjectAt(ctx context.Context, va uint64) (SlabObject, error) {
 
 // objectIn finds the object at va in the page of a slab.
 func (m *Memory) objectIn(ctx context.Context, page Page, va uint64) (SlabObject, error) {
+	st, s, err := m.slabOf(ctx, page)
+	if s == nil {
+		return SlabObject{}, err
+	}
+	o := SlabObject{Cache: s.cache, Page: page}
+	if err != nil {
+		return o, err
+	}
+	c := s.cache
+	i := (va - s.start) / c.Size
+	if i >= s.objects {
+		o.Index, o.Addr = -1, s.start+s.objects*c.Size
+		o.Offset = int64(va - o.Addr)
+		return o, nil
+	}
+	free, err := m.freeObjects(ctx, st, s)
+	o = m.object(st, s, free, int(i), err)
+	o.Offset = int64(va - o.Addr)
+	return o, nil
+}
+
+// slabOf reads the slab of a page. With an error there can be a slab of which only the cache
+// is known.
+func (m *Memory) slabOf(ctx context.Context, page Page) (*slabs, *slab, error) {
 	if page.Type != "slab" {
-		return SlabObject{}, fmt.Errorf("%#x: %w: %w", va, errNoSlab, phys.ErrUnmapped)
+		return nil, nil, fmt.Errorf("page frame %#x: %w: %w", page.PFN, errNoSlab, phys.ErrUnmapped)
 	}
 	st, err := m.slabState(ctx)
-	if st == nil || st.slab == nil {
-		return SlabObject{}, err
+	if st == nil {
+		return nil, nil, err
 	}
 	obj := m.k.Object(st.slab, page.Addr)
 	at, err := obj.Follow("slab_cache")
 	if err != nil {
-		return SlabObject{}, err
+		return nil, nil, err
 	}
 	c := st.byAddr[at.Addr]
 	if c == nil { // in no list: read by itself
 		c = m.cache(ctx, st, at)
 	}
-	o := SlabObject{Cache: c, Page: page}
 	s, err := m.slab(c, page, obj)
-	if err != nil {
-		return o, err
+	if s == nil {
+		s = &slab{cache: c}
 	}
-	i := (va - s.start) / c.Size
-	if i >= s.objects {
-		o.Index, o.Addr = -1, s.start+s.objects*c.Size
-		o.Offset = int64(va - o.Addr)
-		o.Where = "behind the last object"
-		return o, nil
-	}
-	o.Index = int(i)
-	o.Addr = s.start + s.pad + i*c.Size
-	o.Offset = int64(va - o.Addr)
-	o.Free, o.Where, o.StateErr = m.isFree(ctx, st, s, o.Addr)
-	m.tracks(st, s, &o)
-	return o, nil
+	return st, s, err
 }
 
-// isFree looks for an object in every list of free ones.
-func (m *Memory) isFree(ctx context.Context, st *slabs, s *slab, va uint64) (bool, string, error) {
-	free, err := m.freelist(s, s.freelist)
-	if slices.Contains(free, va) {
-		return true, "freelist of its slab", nil
+// object is one object of a slab; free are those that are known to be free, err is what kept
+// others from being known.
+func (m *Memory) object(st *slabs, s *slab, free map[uint64]string, i int, err error) SlabObject {
+	o := SlabObject{Cache: s.cache, Page: s.page, Index: i, Addr: s.start + s.pad + uint64(i)*s.cache.Size}
+	if o.Where, o.Free = free[o.Addr]; !o.Free {
+		o.StateErr = err
 	}
+	m.tracks(st, s, &o)
+	return o
+}
+
+// ObjectsIn gives all objects of a slab by its page. An error of a list of free objects is
+// that of the objects whose state it leaves open.
+func (m *Memory) ObjectsIn(ctx context.Context, page Page) ([]SlabObject, error) {
+	st, s, err := m.slabOf(ctx, page)
+	if err != nil {
+		return nil, err
+	}
+	free, err := m.freeObjects(ctx, st, s)
+	out := make([]SlabObject, s.objects)
+	for i := range out {
+		out[i] = m.object(st, s, free, i, err)
+	}
+	return out, nil
+}
+
+// SlabPages yields the pages of all slabs of a cache, or with nil of all caches, by looking
+// at every struct page. Those that cannot be read are errors, and the walk goes on.
+func (m *Memory) SlabPages(ctx context.Context, c *Cache) iter.Seq2[Page, error] {
+	return func(yield func(Page, error) bool) {
+		st, err := m.slabState(ctx)
+		if st == nil {
+			yield(Page{}, err)
+			return
+		}
+		for page, err := range m.pages(ctx) {
+			if err == nil && (page.Type != "slab" || page.Tail) {
+				continue
+			}
+			if err == nil && c != nil {
+				at, cerr := m.k.Object(st.slab, page.Addr).Pointer("slab_cache")
+				if err = cerr; err == nil && at != c.Addr {
+					continue
+				}
+			}
+			if !yield(page, err) {
+				return
+			}
+		}
+	}
+}
+
+// freeObjects are the free objects of a slab: in its own freelist, in that of a CPU which
+// allocates from it, in the sheaves of CPUs and nodes. An error is about some of these
+// places; the objects of the others are there all the same.
+func (m *Memory) freeObjects(ctx context.Context, st *slabs, s *slab) (free map[uint64]string, err error) {
+	free = make(map[uint64]string)
+	note := func(where string, list []uint64, lerr error) {
+		for _, at := range list {
+			if _, ok := s.index(at); ok {
+				free[at] = where
+			}
+		}
+		err = errors.Join(err, lerr)
+	}
+	own, lerr := m.freelist(s, s.freelist)
+	note("freelist of its slab", own, lerr)
 	c := s.cache
 	for _, cpu := range st.cpus {
-		where := ""
-		serr := eachSheaf(c, cpu, func(sheaf kernel.Object) error {
-			found, err := m.inSheaf(sheaf, va)
-			if found {
-				where = fmt.Sprintf("sheaf of CPU %d", cpu)
-			}
-			return err
-		})
-		if where == "" && c.Has("cpu_slab") {
-			var found bool
-			if found, serr = m.inCPUFreelist(c, s, cpu, va); found {
-				where = fmt.Sprintf("freelist of CPU %d", cpu)
-			}
+		err = errors.Join(err, eachSheaf(c, cpu, func(sheaf kernel.Object) error {
+			list, serr := m.sheafObjects(sheaf)
+			note(fmt.Sprintf("sheaf of CPU %d", cpu), list, nil)
+			return serr
+		}))
+		if c.Has("cpu_slab") {
+			list, lerr := m.cpuFreelist(c, s, cpu)
+			note(fmt.Sprintf("freelist of CPU %d", cpu), list, lerr)
 		}
-		if where != "" {
-			return true, where, nil
-		}
-		err = errors.Join(err, serr)
 	}
-	found := false
-	berr := st.eachNode(c, func(_, barn kernel.Object) error {
+	return free, errors.Join(err, st.eachNode(c, func(_, barn kernel.Object) error {
 		return m.eachBarnSheaf(ctx, st, barn, func(sheaf kernel.Object) error {
-			in, err := m.inSheaf(sheaf, va)
-			found = found || in
-			return err
+			list, serr := m.sheafObjects(sheaf)
+			note("sheaf of a node", list, nil)
+			return serr
 		})
-	})
-	if found {
-		return true, "sheaf of a node", nil
-	}
-	return false, "", errors.Join(err, berr)
+	}))
 }
 
-// inCPUFreelist tells whether an object is in the freelist of a CPU that allocates from its
-// slab.
-func (m *Memory) inCPUFreelist(c *Cache, s *slab, cpu int, va uint64) (bool, error) {
+// cpuFreelist are the free objects of a slab that a CPU has for itself, while it allocates
+// from that slab.
+func (m *Memory) cpuFreelist(c *Cache, s *slab, cpu int) ([]uint64, error) {
 	local, err := c.cpuSlab(cpu)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	f := local.Fields()
 	at, first := f.Pointer("slab", "page"), f.Pointer("freelist")
 	if err := f.Err(); err != nil || at != s.obj.Addr {
-		return false, err
+		return nil, err
 	}
-	free, err := m.freelist(s, first)
-	return slices.Contains(free, va), err
+	return m.freelist(s, first)
 }
 
-// inSheaf tells whether an object is in a sheaf.
-func (m *Memory) inSheaf(sheaf kernel.Object, va uint64) (bool, error) {
+// sheafObjects are the free objects in a sheaf.
+func (m *Memory) sheafObjects(sheaf kernel.Object) (out []uint64, err error) {
 	n, err := sheafSize(sheaf)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	objects, err := sheaf.Member("objects")
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	raw := make([]byte, int(n)*m.k.PtrSize())
 	if _, err := m.k.ReadVirt(raw, objects.Addr); err != nil {
-		return false, fmt.Errorf("sheaf %#x: %w", sheaf.Addr, err)
+		return nil, fmt.Errorf("sheaf %#x: %w", sheaf.Addr, err)
 	}
 	for p := range slices.Chunk(raw, m.k.PtrSize()) {
-		if m.uint(p) == va {
-			return true, nil
-		}
+		out = append(out, m.uint(p))
 	}
-	return false, nil
+	return out, nil
 }
 
 // slabListByPages finds the list of caches through the struct pages: the first slab leads
@@ -313,18 +369,9 @@ func (m *Memory) slabListByPages(ctx context.Context, s *slabs, cache *symbols.T
 
 // anySlab is the cache of the first slab in memory.
 func (m *Memory) anySlab(ctx context.Context, s *slabs) (kernel.Object, error) {
-	mm, err := m.memoryMap(ctx)
-	if mm == nil {
-		return kernel.Object{}, err
-	}
-	for _, r := range mm.runs {
-		for pfn := r.first; pfn < r.end; pfn++ {
-			if ctx.Err() != nil {
-				return kernel.Object{}, ctx.Err()
-			}
-			if page, err := m.PageOf(ctx, pfn); err == nil && page.Type == "slab" && !page.Tail {
-				return m.k.Object(s.slab, page.Addr).Follow("slab_cache")
-			}
+	for page, err := range m.pages(ctx) {
+		if err == nil && page.Type == "slab" && !page.Tail {
+			return m.k.Object(s.slab, page.Addr).Follow("slab_cache")
 		}
 	}
 	return kernel.Object{}, fmt.Errorf("slab_caches: %w, and no slab in memory", symbols.ErrNoSymbol)
