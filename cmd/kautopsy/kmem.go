@@ -20,13 +20,13 @@ func kmemCommand() command {
 	return command{
 		name: "kmem", group: "Memory and types", args: "DUMP [ADDRESS|SYMBOL…|CACHE…]",
 		short: "the kernel's memory: what an address is; slab caches",
-		long: `kmem ADDRESS says what is there: a symbol, a slab object and whether it is free, a
-stack, a module, a per-CPU variable, a vmalloc area, a struct page or the page behind
-an address; and what a value is that is no address: poison, an errno. With -s come
-the slab caches, those that take the most memory first, or only the named ones.
-ALLOCATED does not count free objects that are kept ready for CPUs, which
-/proc/slabinfo counts as active.
-The types in the dump itself are used; a kernel without BTF has none.`,
+		long: `kmem ADDRESS says what is there: a symbol, a slab object and whether it is
+free, a stack, a module, a per-CPU variable, a vmalloc area, a struct page or
+the page behind an address; and what a value is that is no address: poison, an
+errno. With -s come the slab caches, those that take the most memory first, or
+only the named ones. ALLOCATED does not count free objects that are kept ready
+for CPUs, which /proc/slabinfo counts as active. The types in the dump itself
+are used; a kernel without BTF has none.`,
 		example: "kautopsy kmem /var/crash/vmcore ffff88810a3c4e00",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &kmemFlags{dump: addDumpFlags(fs)}

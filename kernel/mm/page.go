@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols"
 )
@@ -304,17 +303,4 @@ func (m *Memory) HeadOf(ctx context.Context, pfn uint64) (Page, error) {
 		return m.PageOf(ctx, p.Head)
 	}
 	return p, err
-}
-
-// pageAs is a page as the first of the types has it that the kernel knows: struct slab
-// (5.17 on) lies over struct page.
-func (m *Memory) pageAs(ts symbols.Types, p Page, names ...string) (kernel.Object, error) {
-	var err error
-	for _, name := range names {
-		var t *symbols.Type
-		if t, err = symbols.Find(ts, name); err == nil {
-			return m.k.Object(t, p.Addr), nil
-		}
-	}
-	return kernel.Object{}, err
 }
