@@ -38,9 +38,8 @@ func commands() []command {
 		infoCommand(), verifyCommand(),
 		psCommand(), foreachCommand(), filesCommand(),
 		rdCommand(), vtopCommand(),
-		sysCommand(), modCommand(), mountCommand(),
 		kmemCommand(),
-		sysCommand(), modCommand(),
+		sysCommand(), modCommand(), mountCommand(),
 		symCommand(),
 		completionCommand(), manCommand(), versionCommand(), helpCommand(),
 	}
