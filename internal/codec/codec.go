@@ -1,13 +1,13 @@
-// Package codec decodes the pages of a dump: one page is one independent stream whose
-// decoded size is known before.
+// Package codec decodes and codes the pages of a dump: one page is one independent stream
+// whose decoded size is known before.
 //
 // The flags of a page descriptor name the codec (makedumpfile diskdump_mod.h):
 //
 //	0x00 raw   0x01 zlib (RFC 1950)   0x02 LZO1X   0x04 snappy block   0x20 zstd frame
 //
-// zlib and LZO pages, which most dumps have, are decoded here, about twice as fast as
-// by libraries that read streams: a page is copied into a window, see there, and decoded at
-// once. snappy and zstd pages are decoded by a library that is as fast as that.
+// zlib and LZO pages, which most dumps have, are decoded and coded here, two and three times
+// as fast as by libraries that take streams: a page is copied into a window, see there, and
+// worked on at once. For snappy and zstd pages a library is as fast as that.
 package codec
 
 import (

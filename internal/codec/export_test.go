@@ -13,3 +13,11 @@ func LargeZlib(dst, src []byte) error {
 	}
 	return largeZlib(dst, src)
 }
+
+// CodeLengths are the lengths of the codes that symbols get which come so often.
+func CodeLengths(count []uint16, most uint) []uint8 {
+	c, b := new(prefixCode), new(codeBuilder)
+	copy(c.count[:], count)
+	b.build(c, len(count), most)
+	return c.length[:len(count)]
+}

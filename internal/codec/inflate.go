@@ -49,14 +49,7 @@ func newInflater() *inflater {
 	s.symbols.fill()
 	var litLens [litLenSymbols]coded
 	for i := range litLens {
-		n := 8
-		switch { // RFC 1951, 3.2.6
-		case i >= 256 && i < 280:
-			n = 7
-		case i >= 144 && i < 256:
-			n = 9
-		}
-		litLens[i] = coded(i<<4 | n)
+		litLens[i] = coded(i<<4) | coded(fixedLength(i))
 	}
 	var distances [distanceSymbols]coded
 	for i := range distances {
