@@ -368,11 +368,11 @@ func (r *taskReader) held(o Object) (sum int64, err error) {
 // to sleep.
 func (u *Unwinder) Stack(ctx context.Context, t Task) (Stack, error) {
 	if t.OnCPU {
-		cpus, err := u.k.dump.CPUs()
-		if i := noteOf(cpus, t); i >= 0 {
-			return u.CPU(ctx, cpus[i].Regs), nil
+		regs, err := u.k.Registers(t)
+		if err != nil {
+			return Stack{}, err
 		}
-		return Stack{}, fmt.Errorf("registers of CPU %d: %w", t.CPU, cmp.Or(err, phys.ErrHole))
+		return u.CPU(ctx, regs), nil
 	}
 	if t.Has("thread.cpu_context.pc") {
 		f := t.Fields()
@@ -395,6 +395,16 @@ func (u *Unwinder) Stack(ctx context.Context, t Task) (Stack, error) {
 
 // errEnded: a zombie keeps its task_struct, while its stack is freed and used again.
 var errEnded = fmt.Errorf("the task has ended and its stack is gone: %w", phys.ErrHole)
+
+// Registers are those that the CPU of a task that ran was stopped with. Without such the
+// error wraps phys.ErrHole.
+func (k *Kernel) Registers(t Task) (vmcore.Registers, error) {
+	cpus, err := k.dump.CPUs()
+	if i := noteOf(cpus, t); i >= 0 {
+		return cpus[i].Regs, nil
+	}
+	return vmcore.Registers{}, fmt.Errorf("registers of CPU %d: %w", t.CPU, cmp.Or(err, phys.ErrHole))
+}
 
 // noteOf is the index of the note that the CPU of a running task left. The kernel writes
 // the task's PID into it and skips CPUs that did not stop; QEMU writes the CPU's number and

@@ -25,11 +25,16 @@ machine() { # NAME
       TMP_BLOCKS=4 DISK_MB=48 KEXEC="" CROSS=aarch64-linux-gnu- BUSYBOX=$scratch/arm64/busybox/bin/busybox arm64
     ;;
   big) CPU=Haswell-noTSX MEM=4G CRASHK=256M TIMEOUT=1800 DUMP_MB=5000 LEVEL=17 FILES_MB=2400 big ;;
-  kinds) kinds "$all_kinds" ;;
-  kinds:?*) kinds "${1#kinds:}" ;;
+  kinds | kinds:?*) CPU=Haswell-noTSX MODS="crc32c_generic crc32c ext4 loop dummy" kinds kinds bookworm "$(chosen "$1")" ;;
+  kinds-6.12 | kinds-6.12:?*)
+    CPU=max,la57=off MODS="crc32c_generic crc32c ext4 loop dummy" MAKEDUMPFILE=newest kinds kinds-6.12 trixie "$(chosen "$1")"
+    ;;
   *) fail "no machine called $1, see $here/README.md" ;;
   esac
 }
+
+# chosen NAME:KIND,KIND - the ways to crash that are asked for, all without a colon
+chosen() { if [[ $1 = *:* ]]; then echo "${1#*:}"; else echo "$all_kinds"; fi; }
 
 # how_to KIND - set APPEND and MONITOR so that the guest crashes in this way
 how_to() {

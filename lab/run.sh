@@ -4,7 +4,8 @@
 #
 #   6.1 (the default: Debian 12's own), 5.10, 6.12, newest, tiny, arm64,
 #   big (6.1 with 4 GB, its page cache full of real files: for benchmarks),
-#   kinds (every way to crash, on 6.1), kinds:NAME[,NAME...]
+#   kinds (every way to crash, on 6.1), kinds-6.12 (the same on 6.12),
+#   kinds:NAME[,NAME...], kinds-6.12:NAME[,NAME...]
 #   clean removes all of it
 #
 # Set from outside: LAB_OUT; LAB_CACHE, a folder for packages that outlives the
@@ -137,21 +138,20 @@ arm64() { # no kdump: QEMU itself writes the dump
   step "$dir/truth/pages.sha256" "page sums" "$here/pages.sh" "$dir" "$dir/vmcore.elf"
   finish
 }
-kinds() { # "KIND KIND..." or KIND,KIND...
-  local list k
-  read -ra list <<<"${1//,/ }"
+kinds() { # DIR SUITE "KIND KIND..." or KIND,KIND... - CPU and so on are set
+  local list k all=$1 suite=$2
+  read -ra list <<<"${3//,/ }"
   for k in "${list[@]}"; do
     [[ " $all_kinds " = *" $k "* ]] || fail "no way to crash called $k, see $here/machines.sh"
-    begin_machine "kinds/$k" zstd
+    begin_machine "$all/$k" zstd
     if complete; then say "$name: already there"; continue; fi
     if ! have_source; then
       forget
-      step "$work/root" "kernel of bookworm" "$here/suite.sh" bookworm kernel "$work/root"
-      step "$out/kinds/crashkit.ko" "crashkit" "$here/crashkit.sh" "$work/root" "$work/headers" "$out/kinds/crashkit.ko"
-      MODS=crc32c_generic\ crc32c\ ext4\ loop\ dummy CRASHKIT=$out/kinds/crashkit.ko \
-        step "$work/guest" "guest" "$here/guest.sh" "$work/root" "$work/guest"
+      step "$work/root" "kernel of $suite" "$here/suite.sh" "$suite" kernel "$work/root"
+      step "$out/$all/crashkit.ko" "crashkit" "$here/crashkit.sh" "$suite" "$work/root" "$work/headers" "$out/$all/crashkit.ko"
+      CRASHKIT=$out/$all/crashkit.ko step "$work/guest" "guest" "$here/guest.sh" "$work/root" "$work/guest"
       how_to "$k"
-      APPEND=$APPEND MONITOR=$MONITOR CPU=Haswell-noTSX step "$dir/raw.elf" "crash" "$here/boot.sh" "$work/guest" "$dir"
+      APPEND=$APPEND MONITOR=$MONITOR step "$dir/raw.elf" "crash" "$here/boot.sh" "$work/guest" "$dir"
     fi
     containers
     step "$dir/verdict.json" "verdict" python3 "$here/verdicts.py" "$dir"
@@ -169,14 +169,15 @@ main() {
   rm -rf "$scratch"
   if [ "${1:-}" = clean ]; then
     # only what is ours, should LAB_OUT hold anything else
-    for f in "$out"/*/lab.log "$out"/kinds/*/lab.log; do [ ! -e "$f" ] || rm -rf "${f%/*}"; done
-    rm -rf "$out/kinds/crashkit.ko" "$out/.cache" "$out/.lock"
-    rmdir "$out/kinds" "$out" 2>/dev/null || true
+    for f in "$out"/*/lab.log "$out"/kinds*/*/lab.log; do [ ! -e "$f" ] || rm -rf "${f%/*}"; done
+    rm -rf "$out"/kinds*/crashkit.ko "$out/.cache" "$out/.lock"
+    rmdir "$out"/kinds* "$out" 2>/dev/null || true
     exit
   fi
   [ $# -gt 0 ] || set -- 6.1
   for m in "$@"; do
-    case ${m%%:*} in arm64 | kinds | tiny) "$here/need.sh" "${m%%:*}" ;; *) "$here/need.sh" ;; esac
+    m=${m%%:*}
+    case ${m%%-*} in arm64 | kinds | tiny) "$here/need.sh" "${m%%-*}" ;; *) "$here/need.sh" ;; esac
   done
   for m in "$@"; do
     machine "$m"

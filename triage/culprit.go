@@ -82,6 +82,8 @@ func pick(cs []candidate, unsure bool) (*candidate, string) {
 			return c, "where the processor stood"
 		case i > 0 && cs[0].pc && cs[0].Symbol == "":
 			return c, "called an address without code"
+		case i > 0 && cs[0].pc && cs[0].role == roleLock:
+			return c, "waits in " + Function(cs[0].Symbol)
 		case i > 0 && cs[0].pc:
 			return c, "called " + Function(cs[0].Symbol) + ", which noticed"
 		}

@@ -29,7 +29,10 @@ func findings(log *oops.Log, o *oops.Oops, v *Verdict, p *poisoned) []Finding {
 func verdictFinding(o *oops.Oops, v *Verdict) Finding {
 	f := Finding{
 		ID: string(v.Kind), Title: v.Headline, Severity: Cause, Confidence: v.Confidence,
-		Evidence: []Evidence{{Kind: "log", Text: o.Title, Line: o.TitleLine}},
+		Evidence: []Evidence{},
+	}
+	if o.Title != "" {
+		f.Evidence = append(f.Evidence, Evidence{Kind: "log", Text: o.Title, Line: o.TitleLine})
 	}
 	if o.PC != nil {
 		f.Evidence = append(f.Evidence, Evidence{

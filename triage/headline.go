@@ -143,8 +143,9 @@ func initEnd(panicText string) string {
 	return fmt.Sprintf(" exited with status %d", code>>8&0xff)
 }
 
-// detail is what else a reader should know at once: the access, the poison, who is not to blame.
-func detail(o *oops.Oops, p *poisoned, notToBlame bool) string {
+// detail is what else a reader should know at once: the access, the poison, who is not to blame, who waits for
+// whom.
+func detail(o *oops.Oops, p *poisoned, notToBlame bool, deadlock string) string {
 	var parts []string
 	if s := access(o); s != "" {
 		parts = append(parts, s)
@@ -157,6 +158,9 @@ func detail(o *oops.Oops, p *poisoned, notToBlame bool) string {
 	}
 	if notToBlame && o.Comm != "" {
 		parts = append(parts, o.Comm+" was only interrupted and is not to blame")
+	}
+	if deadlock != "" {
+		parts = append(parts, deadlock)
 	}
 	return strings.Join(parts, "; ")
 }

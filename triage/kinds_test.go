@@ -49,10 +49,7 @@ func TestKinds(t *testing.T) {
 		t.Fatalf("%d kinds, want 24", len(files))
 	}
 	for _, f := range files {
-		var want truth
-		if err := json.Unmarshal(read(t, f), &want); err != nil {
-			t.Fatal(f, err)
-		}
+		want := readTruth(t, f)
 		for _, source := range []string{".dmesg.txt", ".console.txt"} {
 			t.Run(want.Case+source, func(t *testing.T) {
 				checkKind(t, strings.TrimSuffix(f, ".json")+source, want)
@@ -72,7 +69,24 @@ func checkKind(t *testing.T, file string, want truth) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := r.Verdict
+	checkVerdict(t, r.Verdict, want)
+	if log.Oopses[0].Panic != text(want.Panic) {
+		t.Errorf("panic %q, want %q", log.Oopses[0].Panic, text(want.Panic))
+	}
+	t.Logf("%s (%s)\n\t%s\n\t%s", r.Verdict.Headline, r.Verdict.Confidence, r.Verdict.Detail, r.Signature)
+}
+
+func readTruth(t *testing.T, file string) (want truth) {
+	t.Helper()
+	if err := json.Unmarshal(read(t, file), &want); err != nil {
+		t.Fatal(file, err)
+	}
+	return want
+}
+
+// checkVerdict compares a verdict with what is known of the crash.
+func checkVerdict(t *testing.T, v Verdict, want truth) {
+	t.Helper()
 	if v.Kind != want.Kind || v.Title != want.Title {
 		t.Errorf("kind %q, title %q", v.Kind, v.Title)
 	}
@@ -92,10 +106,6 @@ func checkKind(t *testing.T, file string, want truth) {
 	if c, ok := contexts[want.Context]; ok && v.Context != c || !ok && string(v.Context) != want.Context {
 		t.Errorf("context %q, want %q", v.Context, want.Context)
 	}
-	if log.Oopses[0].Panic != text(want.Panic) {
-		t.Errorf("panic %q, want %q", log.Oopses[0].Panic, text(want.Panic))
-	}
-	t.Logf("%s (%s)\n\t%s\n\t%s", v.Headline, v.Confidence, v.Detail, r.Signature)
 }
 
 func text(s *string) string {

@@ -27,7 +27,21 @@ func Run(ctx context.Context, k *kernel.Kernel) (*Report, error) {
 	if _, err := k.Info(); err != nil && len(text) == 0 && table == nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoKernel, logErr)
 	}
-	r, log, _ := Text(text)
+	scene := look(ctx, k)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	log, err := oops.Parse(text)
+	if o := scene.unreported(); err != nil && o != nil {
+		log.Oopses = append(log.Oopses, o)
+	}
+	r := judged(log, scene)
+	switch {
+	case err == nil:
+		r.LogTail = tail(text, log.Oopses[0].FirstLine)
+	case len(log.Oopses) > 0:
+		silence(r)
+	}
 	r.miss("the end of the dump", k.Dump().Complete(), "what stood there is lost")
 	r.miss("the log", logErr, "what the kernel said before it died is not known")
 	if table == nil {
@@ -37,8 +51,11 @@ func Run(ctx context.Context, k *kernel.Kernel) (*Report, error) {
 	}
 	n := namer{table}
 	r.CPUs = cpus(k, n)
+	scene.addCPUs(r.CPUs)
+	r.Missing = append(r.Missing, scene.missing...)
 	if len(log.Oopses) == 0 {
 		r.withoutReport(k, text)
+		scene.addState(r)
 	}
 	if n.table != nil {
 		n.place(r)
@@ -88,8 +105,10 @@ func (r *Report) withoutReport(k *kernel.Kernel, text []byte) {
 type CPU struct {
 	CPU       int                     `json:"cpu"` // position among the notes
 	PID       *int                    `json:"pid,omitempty"`
+	Comm      string                  `json:"comm,omitempty"`
 	PC        Frame                   `json:"pc"`
 	Registers map[string]oops.Address `json:"registers"`
+	Frames    []string                `json:"frames,omitempty"` // its stack; none if it ran a process
 }
 
 // cpus reads the registers of the notes. QEMU puts the CPU's number where the kernel puts

@@ -25,7 +25,10 @@ func Text(text []byte) (*Report, *oops.Log, error) {
 }
 
 // FromLog is the Report of a text that was already parsed. LogTail, which a Log does not hold, stays empty.
-func FromLog(log *oops.Log) *Report {
+func FromLog(log *oops.Log) *Report { return judged(log, nil) }
+
+// judged is the Report of a log, and of the memory it stood in where that is at hand.
+func judged(log *oops.Log, s *scene) *Report {
 	r := &Report{
 		Schema: Schema, Findings: []Finding{}, Blocked: []Blocked{}, Locks: []Lock{}, Stacks: []Stacks{},
 		LogTail: []string{}, Missing: []Missing{},
@@ -35,13 +38,16 @@ func FromLog(log *oops.Log) *Report {
 		return r
 	}
 	o := gathered(log)
-	v, p := judge(o)
+	told := *o // what the log alone says
+	seen := s.amend(o)
+	v, p := judge(o, s)
 	r.Verdict, r.Signature = v, signatureOf(o, &v)
 	r.Panic = panicOf(o, v.Culprit)
 	r.Blocked = blocked(log, o)
 	r.System = system(log, o)
 	r.Findings = findings(log, o, &v, p)
 	r.Missing = missing(o)
+	s.addTo(r, &told, o, seen)
 	return r
 }
 
@@ -62,7 +68,7 @@ func gathered(log *oops.Log) *oops.Oops {
 }
 
 // judge gives the verdict on one report.
-func judge(o *oops.Oops) (Verdict, *poisoned) {
+func judge(o *oops.Oops, s *scene) (Verdict, *poisoned) {
 	v := Verdict{Kind: o.Kind, Title: o.Title, CPU: o.CPU, Confidence: Sure}
 	p := poisonOf(o)
 	if p != nil && p.kind != "" && mistakable[o.Kind] {
@@ -70,11 +76,14 @@ func judge(o *oops.Oops) (Verdict, *poisoned) {
 	}
 	var c Confidence
 	if o.Kind == oops.HungTask {
-		v.Culprit, c = hungCulprit(o.Tasks)
+		v.Culprit, c = s.hungCulprit(o.Tasks)
 	} else {
 		v.Culprit, c = findCulprit(o)
 	}
 	v.Confidence = weaker(v.Confidence, c)
+	if o.Title == "" {
+		v.Confidence = weaker(v.Confidence, Likely) // told by the stack alone
+	}
 	if o.Comm == "" && o.PC == nil && len(o.Trace) == 0 && len(o.Tasks) == 0 {
 		v.Confidence = Guess // a headline and nothing behind it
 	}
@@ -84,7 +93,7 @@ func judge(o *oops.Oops) (Verdict, *poisoned) {
 	context, notToBlame := contextOf(o)
 	v.Context = context
 	v.Headline = headline(o, &v)
-	v.Detail = detail(o, p, notToBlame)
+	v.Detail = detail(o, p, notToBlame, s.deadlock(o))
 	return v, p
 }
 

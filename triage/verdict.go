@@ -147,6 +147,11 @@ type Blocked struct {
 	Culprit string  `json:"culprit,omitempty"` // the function that waits
 	Module  string  `json:"module,omitempty"`
 	Frames  []Frame `json:"frames"`
+
+	// From memory: the lock or the like, who keeps the task waiting, and what says so.
+	Lock   *oops.Address `json:"lock,omitempty"`
+	Owners []Task        `json:"owners,omitempty"`
+	How    string        `json:"how,omitempty"`
 }
 
 // Lock is a lock that somebody waits for.
@@ -161,6 +166,7 @@ type Lock struct {
 // Stacks is a group of tasks with the same stack.
 type Stacks struct {
 	Count  int      `json:"count"`
+	State  string   `json:"state,omitempty"` // as /proc/PID/stat has it
 	PIDs   []int    `json:"pids"`
 	Frames []string `json:"frames"`
 }

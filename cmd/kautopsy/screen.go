@@ -60,6 +60,10 @@ func (s *screen) print(w io.Writer) {
 		}
 	}
 	lines := append(head, "")
+	if b := s.hung(); b != nil {
+		room--
+		lines = append(lines, s.paint.dim(clip("  stack of "+printable(who(b.Task))+":", s.width)))
+	}
 	if trace := s.trace(max(least, room)); len(trace) > 0 {
 		lines = append(append(lines, trace...), "")
 	}

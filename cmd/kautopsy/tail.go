@@ -2,29 +2,32 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/oops"
 	"github.com/kautopsy/kautopsy/triage"
 )
 
 // tailLimit is how much of each kind the end of the screen tells.
-type tailLimit struct{ evidence, lines, also, cpus, missing int }
+type tailLimit struct{ evidence, lines, also, blocked, cpus, missing int }
 
 // tailLimits, the most generous first.
 var tailLimits = []tailLimit{
-	{evidence: 3, lines: 2, also: 2, cpus: 2, missing: 2},
-	{evidence: 3, lines: 1, also: 2, cpus: 1, missing: 2},
-	{evidence: 2, lines: 1, also: 1, cpus: 0, missing: 1},
-	{evidence: 1, lines: 1, also: 1, cpus: 0, missing: 1},
+	{evidence: 3, lines: 2, also: 2, blocked: 2, cpus: 2, missing: 2},
+	{evidence: 3, lines: 1, also: 2, blocked: 1, cpus: 1, missing: 2},
+	{evidence: 2, lines: 1, also: 1, blocked: 1, cpus: 0, missing: 1},
+	{evidence: 1, lines: 1, also: 1, blocked: 1, cpus: 0, missing: 1},
 }
 
 // tail is why, what else was seen, the dump itself and what to do next.
 func (s *screen) tail(most tailLimit) []string {
 	var lines []string
 	if len(s.rep.Findings) > 0 {
-		lines = append(s.because(most), s.alsoSeen(s.rep.Findings[1:], most.also)...)
+		lines = append(s.because(most), s.alsoSeen(s.rep.Findings[1:], most)...)
 	}
+	lines = append(lines, s.blocked(most.blocked)...)
 	lines = append(lines, s.cpuLines(most.cpus)...)
 	lines = append(lines, s.row("dump", s.dumpLine, most.lines)...)
 	for i, m := range s.rep.Missing {
@@ -39,7 +42,15 @@ func (s *screen) tail(most tailLimit) []string {
 
 // more says that a list goes on.
 func (s *screen) more(n int, what string) []string {
-	return s.row("", "… and "+count(n, "more "+what)+" (--json)", 1)
+	return s.row("", "… and "+count(n, "more "+what)+s.seeAll(), 1)
+}
+
+// seeAll says how to see the rest.
+func (s *screen) seeAll() string {
+	if s.text {
+		return " (--json)"
+	}
+	return " (-v)"
 }
 
 // because is the evidence, without what the trace shows already.
@@ -77,29 +88,65 @@ func evidenceLine(e triage.Evidence) string {
 	return e.Text
 }
 
-// alsoSeen are the other findings that matter most.
-func (s *screen) alsoSeen(findings []triage.Finding, most int) (lines []string) {
+// alsoSeen are the other findings that matter most. That the witnesses agree is what one
+// expects.
+func (s *screen) alsoSeen(findings []triage.Finding, most tailLimit) (lines []string) {
 	label := "also seen"
+	findings = slices.DeleteFunc(slices.Clone(findings), func(f triage.Finding) bool {
+		return f.ID == "witnesses" || f.ID == "deadlock" && strings.Contains(s.rep.Verdict.Detail, f.ID)
+	})
 	for i, f := range findings {
-		if i == most {
+		if i == most.also {
 			return append(lines, s.more(len(findings)-i, "finding")...)
 		}
 		text := f.Title
 		if len(f.Evidence) > 0 && f.Evidence[0].Line > 0 {
 			text = fmt.Sprintf("log line %d: %s", f.Evidence[0].Line, f.Title)
 		}
-		lines = append(lines, s.row(label, text, 1)...)
+		lines = append(lines, s.row(label, text, most.lines)...)
 		label = ""
 	}
 	return lines
 }
 
-// cpuLines say where each CPU stood.
+// blocked are the tasks that nobody can wake but who has what they wait for. A report about
+// hung tasks has told of them.
+func (s *screen) blocked(most int) (lines []string) {
+	blocked := slices.DeleteFunc(slices.Clone(s.rep.Blocked), func(b triage.Blocked) bool { return b.State != "D" || b.WaitsOn == "" })
+	label := "blocked"
+	if s.rep.Verdict.Kind == oops.HungTask && s.rep.Verdict.Detail != "" {
+		return nil
+	}
+	for i, b := range blocked[:min(most, len(blocked))] {
+		if i == most-1 && i < len(blocked)-1 {
+			return append(lines, s.more(len(blocked)-i, "task")...)
+		}
+		lines = append(lines, s.row(label, blockedLine(b), 1)...)
+		label = ""
+	}
+	return lines
+}
+
+// blockedLine is "kworker/0:2 (31) for 122 s: mutex ck_lock [crashkit], ck-idle (170)".
+func blockedLine(b triage.Blocked) string {
+	text := who(b.Task)
+	if b.Seconds > 0 {
+		text += fmt.Sprintf(" for %d s", b.Seconds)
+	}
+	text += ": " + b.WaitsOn
+	if b.Owner != "" {
+		text += ", " + b.Owner
+	}
+	return text
+}
+
+// cpuLines say where the CPUs stood; the trace shows the one that crashed.
 func (s *screen) cpuLines(most int) (lines []string) {
 	label := "registers"
-	for i, c := range s.rep.CPUs[:min(most, len(s.rep.CPUs))] {
-		if i == most-1 && i < len(s.rep.CPUs)-2 {
-			return append(lines, s.more(len(s.rep.CPUs)-i, "CPU")...)
+	cpus := slices.DeleteFunc(slices.Clone(s.rep.CPUs), func(c triage.CPU) bool { return s.traced() && s.rep.Verdict.CPU != nil && c.CPU == *s.rep.Verdict.CPU })
+	for i, c := range cpus[:min(most, len(cpus))] {
+		if i == most-1 && i < len(cpus)-2 {
+			return append(lines, s.more(len(cpus)-i, "CPU")...)
 		}
 		where := frameName(c.PC)
 		if where == "" {
@@ -115,6 +162,11 @@ func (s *screen) cpuLines(most int) (lines []string) {
 	return lines
 }
 
+// traced tells whether the trace is one from memory.
+func (s *screen) traced() bool {
+	return s.rep.Panic != nil && len(s.rep.Panic.Trace) > 0 && s.rep.Panic.Trace[0].SP != nil
+}
+
 // next are the commands that an engineer wants now.
 func (s *screen) next() []string {
 	line := func(label, command string) string { // never clipped: it is there to be pasted
@@ -123,7 +175,7 @@ func (s *screen) next() []string {
 	if s.text {
 		return []string{line("next", "oops --json")}
 	}
-	next := []string{line("next", "log --level err")}
+	next := []string{line("next", "triage -v")}
 	if len(s.rep.Missing) > 0 && s.damaged {
 		next = append(next, line("", "verify"))
 	}

@@ -25,10 +25,12 @@ func triageCommand() command {
 		short: "say what happened: the verdict, its evidence, the machine",
 		long: `Answers from the dump alone. The first line is the verdict, with how sure it is:
 sure, likely or guess. The signature stays the same when the same crash happens
-on another machine or build.`,
+on another machine or build. -v adds the rest behind it: every finding with its
+evidence, who waits for whom and for which lock, the stacks of all tasks.`,
 		example: "kautopsy triage /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			df, form := addDumpFlags(fs), addReportFlags(fs)
+			all := fs.BoolP("all", "v", false, "print all that was found: findings, stacks of all tasks, locks")
 			return func(env *environment, args []string) error {
 				k, rest, done, err := df.openKernel(env, args)
 				if err != nil {
@@ -57,6 +59,9 @@ on another machine or build.`,
 					return s.markdown(env.out)
 				}
 				s.print(env.out)
+				if *all {
+					s.sections(env.out)
+				}
 				return nil
 			}
 		},

@@ -1,0 +1,172 @@
+package triage
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/kernel/lock"
+	"github.com/kautopsy/kautopsy/vmcore"
+)
+
+// scene is what the memory of a dump shows of the moment of the crash, whatever the log
+// says: the tasks, their stacks, what they wait for. A nil scene, that of a text, shows
+// nothing.
+type scene struct {
+	k       *kernel.Kernel
+	tasks   []kernel.Task
+	stacks  []kernel.Stack // of tasks, in their order
+	cpus    []cpuScene     // by number
+	waits   []lock.Wait    // of the tasks that sleep
+	finder  *lock.Finder   // nil: no types
+	graph   lock.Graph
+	crash   int // the CPU that owned the crash path; -1 if none did, or it is not known
+	missing []Missing
+}
+
+// cpuScene is a CPU when it stopped.
+type cpuScene struct {
+	cpu   int
+	task  kernel.Task // without an address if it is not known
+	stack kernel.Stack
+	regs  vmcore.Registers
+}
+
+// look reads all tasks and stacks.
+func look(ctx context.Context, k *kernel.Kernel) *scene {
+	s := &scene{k: k, crash: -1}
+	if cpu, err := k.CrashCPU(); err == nil {
+		s.crash = cpu
+	}
+	u, err := k.Unwinder(ctx)
+	if err != nil {
+		s.miss("stacks", err, "callers are known as far as the log tells them")
+		return s
+	}
+	s.readTasks(ctx)
+	s.readStacks(ctx, u)
+	s.readCPUs(ctx, u)
+	if s.finder, err = lock.New(ctx, k, s.tasks); err != nil {
+		return s // readTasks has told the same
+	}
+	for i, t := range s.tasks {
+		if w, ok := s.finder.Wait(t, s.stacks[i]); ok {
+			s.waits = append(s.waits, w)
+		}
+	}
+	s.graph = lock.NewGraph(s.waits)
+	return s
+}
+
+func (s *scene) miss(what string, err error, cost string) {
+	s.missing = append(s.missing, Missing{What: what, Why: err.Error(), Cost: cost, Err: err})
+}
+
+func (s *scene) readTasks(ctx context.Context) {
+	var first error
+	failed := 0
+	for t, err := range s.k.Tasks(ctx) {
+		if err != nil {
+			if failed++; first == nil {
+				first = err
+			}
+		}
+		if t.Addr != 0 {
+			s.tasks = append(s.tasks, t)
+		}
+	}
+	switch {
+	case first != nil && len(s.tasks) == 0:
+		s.miss("tasks", first, "who waits for whom is not known")
+	case first != nil:
+		s.miss("some tasks", fmt.Errorf("%d could not be read, the first: %w", failed, first), "who waits for whom is known in part")
+	}
+}
+
+// readStacks unwinds every task. What cannot be read for one reason is said once.
+func (s *scene) readStacks(ctx context.Context, u *kernel.Unwinder) {
+	var first error
+	broken := 0
+	for _, t := range s.tasks {
+		st, err := u.Stack(ctx, t)
+		if err != nil {
+			st.Why = err
+		}
+		if st.Why != nil && !strings.Contains("ZX", t.State.Letter()) {
+			if broken++; first == nil {
+				first = st.Why
+			}
+		}
+		s.stacks = append(s.stacks, st)
+	}
+	if first != nil {
+		s.miss("some stacks", fmt.Errorf("%d of %d do not come to their end, the first: %w", broken, len(s.tasks), first),
+			"callers that stood there are not known")
+	}
+}
+
+// readCPUs finds what ran where. Without tasks the registers alone begin a stack.
+func (s *scene) readCPUs(ctx context.Context, u *kernel.Unwinder) {
+	notes, _ := s.k.Dump().CPUs()
+	for cpu := range max(len(notes), s.k.CPUs()) {
+		c := cpuScene{cpu: cpu}
+		i := slices.IndexFunc(s.tasks, func(t kernel.Task) bool { return t.OnCPU && t.CPU == cpu })
+		switch {
+		case i >= 0:
+			c.task, c.stack = s.tasks[i], s.stacks[i]
+			c.regs, _ = s.k.Registers(c.task)
+		case cpu < len(notes):
+			c.regs = notes[cpu].Regs
+			c.stack = u.CPU(ctx, c.regs)
+		}
+		s.cpus = append(s.cpus, c)
+	}
+}
+
+// byPID finds a task that is not an idle one.
+func (s *scene) byPID(pid int) (t kernel.Task, st kernel.Stack, ok bool) {
+	i := slices.IndexFunc(s.tasks, func(t kernel.Task) bool { return t.PID == pid && !t.Idle })
+	if i < 0 {
+		return t, st, false
+	}
+	return s.tasks[i], s.stacks[i], true
+}
+
+// groups are the stacks of all tasks, those with the same functions together, the most
+// frequent first.
+func (s *scene) groups() []Stacks {
+	at := map[string]int{}
+	out := []Stacks{}
+	for i, t := range s.tasks {
+		var key strings.Builder
+		key.WriteString(t.State.Letter())
+		for _, f := range s.stacks[i].Frames {
+			key.WriteString(" " + f.Symbol.Name)
+		}
+		n, seen := at[key.String()]
+		if !seen {
+			n = len(out)
+			at[key.String()] = n
+			out = append(out, Stacks{State: t.State.Letter(), PIDs: []int{}, Frames: spell(s.stacks[i])})
+		}
+		out[n].Count++
+		out[n].PIDs = append(out[n].PIDs, t.PID)
+	}
+	slices.SortStableFunc(out, func(a, b Stacks) int { return b.Count - a.Count })
+	return out
+}
+
+// spell writes the frames as the kernel does, guesses with its "? ".
+func spell(st kernel.Stack) []string {
+	out := make([]string, 0, len(st.Frames))
+	for _, f := range st.Frames {
+		if f.Kind == kernel.FrameGuess {
+			out = append(out, "? "+f.String())
+		} else {
+			out = append(out, f.String())
+		}
+	}
+	return out
+}
