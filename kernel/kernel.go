@@ -6,6 +6,7 @@
 //	address.go   virtual memory: image, direct map, page tables
 //	symbol.go    names and addresses: kallsyms in memory, modules
 //	types.go     types: BTF in memory, of the kernel and of modules; types_object.go reads by them
+//	value.go     values with all their members, value_text.go prints them; expr.go names them as C does
 //	log.go       the log, whichever of its three forms the kernel has
 //	system.go    the banner: release, date, load, tasks, memory
 //	task.go      tasks, by the types
@@ -51,6 +52,9 @@ type Kernel struct {
 	btfOnce sync.Once
 	btf     *symbols.BTF
 	btfErr  error
+
+	enumOnce sync.Once
+	enums    map[string]*symbols.Type // by the names of their constants
 
 	modMu   sync.Mutex
 	modRead bool

@@ -19,6 +19,8 @@ var roots = map[string]string{
 	"runqueues":       "struct rq", // per-CPU
 	"root_task_group": "struct task_group",
 	"init_cred":       "struct cred",
+	"init_files":      "struct files_struct",
+	"init_fs":         "struct fs_struct",
 
 	// Name spaces: include/linux/nsproxy.h.
 	"init_nsproxy":   "struct nsproxy",
@@ -42,6 +44,13 @@ var roots = map[string]string{
 	"vm_event_states":          "struct vm_event_state",
 	"pcpu_hot":                 "struct pcpu_hot", // x86, 6.2 to 6.14
 	"panic_cpu":                "atomic_t",
+	"linux_banner":             "char[]",
+	"saved_command_line":       "char *",
+	"system_state":             "enum system_states",
+	"nr_threads":               "int",
+	"total_forks":              "unsigned long",
+	"panic_timeout":            "int",
+	"panic_on_oops":            "int",
 	"crash_notes":              "void *", // a per-CPU pointer
 	"tainted_mask":             "unsigned long",
 	"kexec_crash_image":        "struct kimage *",
@@ -139,6 +148,13 @@ func (k *Kernel) PerCPU(ts symbols.Types, name string, cpu int) (Object, error) 
 	}
 	o.Addr, err = k.PerCPUAddr(o.Addr, cpu)
 	return o, err
+}
+
+// perCPU tells whether each CPU has a variable of its own.
+func (k *Kernel) perCPU(s symbols.Symbol) bool {
+	start, err1 := k.Symbol("__per_cpu_start")
+	end, err2 := k.Symbol("__per_cpu_end")
+	return err1 == nil && err2 == nil && s.Addr >= start.Addr && s.Addr < end.Addr
 }
 
 func (k *Kernel) root(ts symbols.Types, name string) (Object, error) {

@@ -37,6 +37,10 @@ func (t *Type) Declare() string {
 func (t *Type) Lines() []Line {
 	p := printer{left: maxLines}
 	switch {
+	case t.Kind == KindTypedef && t.Elem().Aggregate() && t.Elem().Name == "":
+		p.body(t.Elem(), 0, 0, "")
+		p.lines[0].Text = "typedef " + p.lines[0].Text
+		p.lines[len(p.lines)-1].Text += " " + t.Name + ";"
 	case t.Kind == KindTypedef:
 		p.add(0, "typedef "+p.declare(t.Elem(), t.Name)+";")
 	case t.Kind == KindVar || t.Kind == KindFunc:

@@ -41,6 +41,7 @@ func commands() []command {
 		kmemCommand(),
 		sysCommand(), modCommand(), mountCommand(),
 		symCommand(),
+		structCommand(), unionCommand(), pCommand(), whatisCommand(),
 		completionCommand(), manCommand(), versionCommand(), helpCommand(),
 	}
 }
@@ -115,7 +116,7 @@ func unknownCommand(word string) error {
 		near = 2
 	}
 	for _, c := range commands() {
-		if d := distance(word, c.name); d <= near {
+		if d := distance(word, c.name); d <= near && d < len(word) {
 			best, near = c.name, d-1
 		}
 	}

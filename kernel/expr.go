@@ -1,0 +1,455 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/kautopsy/kautopsy/phys"
+	"github.com/kautopsy/kautopsy/symbols"
+)
+
+// Errors of Evaluate.
+var (
+	// ErrExpression: the text is no expression.
+	ErrExpression = errors.New("not an expression")
+	// ErrPerCPU: each CPU has a variable of that name, and none is named.
+	ErrPerCPU = errors.New("a per-CPU variable")
+	// ErrUntyped: the variable is there, and its type is not.
+	ErrUntyped = errors.New("its type is not in the dump")
+)
+
+// Evaluated is what an expression gives: a place in memory, or a number.
+type Evaluated struct {
+	Value
+	CPU   int  // whose variable it is; -1 where the expression names none
+	Place bool // it is in memory, at Value.Addr
+}
+
+// Evaluate reads what an expression in C's spelling names:
+//
+//	init_task.comm              members; a pointer is followed by . too
+//	init_task.mm->owner[0]      elements of arrays, or behind pointers
+//	*init_task.parent  &init_task.tasks
+//	((struct rq *)0xffff888000000000)->nr_running
+//	runqueues:0.nr_running  runqueues:a  runqueues:0-2,5     of these CPUs, all, as crash has it
+//
+// Numbers are decimal, or hexadecimal with 0x. The result has a value for each CPU that was
+// asked for, one if none was. Errors wrap ErrExpression, ErrPerCPU, ErrUntyped,
+// symbols.ErrNoSymbol, ErrNoType, ErrNoMember, or a reason of package phys; a value that is
+// in memory and could not be read says so itself.
+func (k *Kernel) Evaluate(ctx context.Context, text string) ([]Evaluated, error) {
+	ts, err := k.Types()
+	if ts == nil {
+		return nil, err
+	}
+	toks, spec, err := tokens(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrExpression, err)
+	}
+	cpus := []int{-1}
+	if spec != "" {
+		if cpus, err = k.ParseCPUs(spec); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrExpression, err)
+		}
+	}
+	var list []Evaluated
+	for _, cpu := range cpus {
+		e := evaluator{ctx: ctx, k: k, ts: ts, cpu: cpu, toks: toks}
+		v, err := e.whole()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+// ParseCPUs reads the CPUs of "a", "all" or "0-2,5": those that the machine has.
+func (k *Kernel) ParseCPUs(spec string) (cpus []int, err error) {
+	n := k.CPUs()
+	if spec == "a" || spec == "all" {
+		spec = fmt.Sprintf("0-%d", n-1)
+	}
+	for part := range strings.SplitSeq(spec, ",") {
+		from, to, ranged := strings.Cut(part, "-")
+		if !ranged {
+			to = from
+		}
+		first, err1 := strconv.ParseUint(from, 10, 16)
+		last, err2 := strconv.ParseUint(to, 10, 16)
+		if err1 != nil || err2 != nil || last < first {
+			return nil, fmt.Errorf("CPUs are %q, not 0, 0-2,5 or a", spec)
+		}
+		if int(last) >= n {
+			return nil, fmt.Errorf("no CPU %d: the machine has %d", last, n)
+		}
+		for cpu := int(first); cpu <= int(last); cpu++ {
+			cpus = append(cpus, cpu)
+		}
+	}
+	slices.Sort(cpus)
+	return slices.Compact(cpus), nil
+}
+
+// CPUAddress is where a CPU has its variable.
+type CPUAddress struct {
+	CPU  int
+	Addr uint64
+}
+
+// PerCPUAddresses is where CPUs, in the spelling of ParseCPUs, have their variable of that
+// name. The error wraps ErrExpression where all CPUs share it.
+func (k *Kernel) PerCPUAddresses(ctx context.Context, name, cpus string) ([]CPUAddress, error) {
+	s, err := k.SymbolOf(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if !k.perCPU(s) {
+		return nil, fmt.Errorf("%w: %s is no per-CPU variable", ErrExpression, name)
+	}
+	list, err := k.ParseCPUs(cpus)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrExpression, err)
+	}
+	var out []CPUAddress
+	for _, cpu := range list {
+		at, err := k.PerCPUAddr(s.Addr, cpu)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, CPUAddress{cpu, at})
+	}
+	return out, nil
+}
+
+// operand is a place in memory, or a number with a type; a variable whose type is not known
+// is a place without one.
+type operand struct {
+	Object
+	number uint64
+	place  bool
+	name   string // of a variable without a type
+}
+
+// evaluator evaluates as it parses.
+type evaluator struct {
+	ctx   context.Context
+	k     *Kernel
+	ts    symbols.Types
+	cpu   int
+	used  bool // the CPU was
+	toks  []string
+	depth int
+}
+
+// maxExpression bounds an expression inside another.
+const maxExpression = 100
+
+func (e *evaluator) whole() (Evaluated, error) {
+	o, err := e.unary()
+	switch {
+	case err != nil:
+		return Evaluated{}, err
+	case len(e.toks) > 0:
+		return Evaluated{}, fmt.Errorf("%w: %q is too much", ErrExpression, strings.Join(e.toks, ""))
+	case e.cpu >= 0 && !e.used:
+		return Evaluated{}, fmt.Errorf("%w: no per-CPU variable in it", ErrExpression)
+	case o.Type == nil:
+		return Evaluated{}, o.untyped()
+	case o.place:
+		return Evaluated{o.Value(), e.cpu, true}, nil
+	}
+	return Evaluated{Value{Object: o.Object, Number: o.number, Count: 1}, e.cpu, false}, nil
+}
+
+func (o operand) untyped() error { return fmt.Errorf("variable %s: %w", o.name, ErrUntyped) }
+
+// next takes a token if it is the one.
+func (e *evaluator) next(tok string) bool {
+	if len(e.toks) == 0 || e.toks[0] != tok {
+		return false
+	}
+	e.toks = e.toks[1:]
+	return true
+}
+
+// unary is "*x", "&x", "(type)x" or what stands behind.
+func (e *evaluator) unary() (operand, error) {
+	if e.depth++; e.depth > maxExpression {
+		return operand{}, fmt.Errorf("%w: too deep", ErrExpression)
+	}
+	defer func() { e.depth-- }()
+	switch {
+	case e.next("*"):
+		o, err := e.unary()
+		if err != nil {
+			return o, err
+		}
+		return e.follow(o)
+	case e.next("&"):
+		o, err := e.unary()
+		if err == nil && (!o.place || o.m.Bits != 0) {
+			err = fmt.Errorf("%w: & of what is not in memory", ErrExpression)
+		}
+		if err != nil {
+			return o, err
+		}
+		t := o.Type
+		if t == nil {
+			t, err = symbols.Find(e.ts, "void")
+		}
+		if err != nil {
+			return o, err
+		}
+		return e.number(t.PointerTo(e.k.ptrSize()), o.Addr), nil
+	}
+	if t, ok, err := e.cast(); ok || err != nil {
+		if err != nil {
+			return operand{}, err
+		}
+		o, err := e.unary()
+		if err != nil {
+			return o, err
+		}
+		return e.as(o, t)
+	}
+	return e.postfix()
+}
+
+func (e *evaluator) number(t *symbols.Type, v uint64) operand {
+	return operand{Object: e.k.Object(t, 0), number: e.k.clip(v)}
+}
+
+// as is an operand with another type: a struct is looked at as another struct, a number or
+// pointer keeps its value.
+func (e *evaluator) as(o operand, t *symbols.Type) (operand, error) {
+	u := t.Underlying()
+	scalar := u.Kind == symbols.KindInt || u.Kind == symbols.KindPointer || u.Kind == symbols.KindEnum
+	if !scalar {
+		if !o.place {
+			return o, fmt.Errorf("%w: a number cannot be %v; *(%v *)number can", ErrExpression, t, t)
+		}
+		o.Object = e.k.Object(t, o.Addr)
+		return o, nil
+	}
+	if o.Type == nil { // a variable: it is as wide as the type
+		o.Object = e.k.Object(t, o.Addr)
+		return o, nil
+	}
+	v, err := e.scalar(o)
+	return e.number(t, v), err
+}
+
+// scalar is the number that an operand is.
+func (e *evaluator) scalar(o operand) (uint64, error) {
+	switch {
+	case !o.place:
+		return o.number, nil
+	case o.Type == nil:
+		return 0, o.untyped()
+	}
+	if kind := o.Type.Underlying().Kind; kind == symbols.KindArray || kind == symbols.KindFuncProto {
+		return o.Addr, nil
+	}
+	return o.Uint()
+}
+
+// follow goes where a pointer leads to.
+func (e *evaluator) follow(o operand) (operand, error) {
+	if o.Type == nil {
+		return o, o.untyped()
+	}
+	t := o.Type.Underlying()
+	if t.Kind != symbols.KindPointer && t.Kind != symbols.KindArray {
+		return o, fmt.Errorf("%w: %v is no pointer", ErrExpression, o.Type)
+	}
+	v, err := e.scalar(o)
+	if err == nil && v == 0 {
+		err = o.wrap(fmt.Errorf("NULL: %w", phys.ErrUnmapped))
+	}
+	return operand{Object: e.k.Object(t.Elem(), v), place: true}, err
+}
+
+// postfix is a primary with ".x", "->x" and "[1]" behind it.
+func (e *evaluator) postfix() (operand, error) {
+	o, err := e.primary()
+	for err == nil && len(e.toks) > 0 {
+		switch {
+		case e.next("."), e.next("->"):
+			o, err = e.member(o)
+		case e.next("["):
+			o, err = e.element(o)
+		default:
+			return o, nil
+		}
+	}
+	return o, err
+}
+
+func (e *evaluator) member(o operand) (operand, error) {
+	if len(e.toks) == 0 || !isName(e.toks[0]) {
+		return o, fmt.Errorf("%w: which member?", ErrExpression)
+	}
+	name := e.toks[0]
+	e.toks = e.toks[1:]
+	if o.Type == nil {
+		return o, o.untyped()
+	}
+	for o.Type.Underlying().Kind == symbols.KindPointer {
+		var err error
+		if o, err = e.follow(o); err != nil {
+			return o, err
+		}
+	}
+	m, err := o.Member(name)
+	return operand{Object: m, place: true}, err
+}
+
+// element is what an index in brackets leads to; the index is a number.
+func (e *evaluator) element(o operand) (operand, error) {
+	if len(e.toks) < 2 || e.toks[1] != "]" {
+		return o, fmt.Errorf("%w: which element?", ErrExpression)
+	}
+	n, err := strconv.ParseUint(e.toks[0], 0, 64)
+	if err != nil {
+		return o, fmt.Errorf("%w: %s is no index", ErrExpression, e.toks[0])
+	}
+	e.toks = e.toks[2:]
+	if o.Type == nil {
+		return o, o.untyped()
+	}
+	if !o.place {
+		if o, err = e.follow(o); err != nil {
+			return o, err
+		}
+		o.Object = e.k.Object(o.Type, e.k.clip(o.Addr+n*o.Type.Size()))
+		return o, nil
+	}
+	at, err := o.Index(n)
+	return operand{Object: at, place: true}, err
+}
+
+// primary is a number, a variable or something in parentheses.
+func (e *evaluator) primary() (operand, error) {
+	if len(e.toks) == 0 {
+		return operand{}, fmt.Errorf("%w: it ends too early", ErrExpression)
+	}
+	if e.next("(") {
+		o, err := e.unary()
+		if err == nil && !e.next(")") {
+			err = fmt.Errorf("%w: a ) is missing", ErrExpression)
+		}
+		return o, err
+	}
+	tok := e.toks[0]
+	e.toks = e.toks[1:]
+	if isName(tok) {
+		return e.variable(tok)
+	}
+	n, err := strconv.ParseUint(tok, 0, 64)
+	if err != nil {
+		return operand{}, fmt.Errorf("%w: %q", ErrExpression, tok)
+	}
+	t, err := symbols.Find(e.ts, "unsigned long")
+	return e.number(t, n), err
+}
+
+// variable is a variable of the kernel or of a module, of the CPU where it has one each.
+func (e *evaluator) variable(name string) (operand, error) {
+	s, err := e.k.SymbolOf(e.ctx, name)
+	if errors.Is(err, symbols.ErrNoSymbol) {
+		if v, t, ok := e.k.enumerator(e.ts, name); ok {
+			return e.number(t, uint64(v)), nil
+		}
+	}
+	if err != nil {
+		return operand{}, err
+	}
+	if e.k.perCPU(s) {
+		if e.cpu < 0 {
+			return operand{}, fmt.Errorf("%s: %w", name, ErrPerCPU)
+		}
+		if s.Addr, err = e.k.PerCPUAddr(s.Addr, e.cpu); err != nil {
+			return operand{}, err
+		}
+		e.used = true
+	}
+	o := operand{Object: Object{Addr: e.k.clip(s.Addr), k: e.k}, place: true, name: name}
+	t, err := e.k.variableType(e.ctx, e.ts, s)
+	if errors.Is(err, symbols.ErrNoType) {
+		return o, nil
+	}
+	if err != nil {
+		return o, err
+	}
+	if size := t.Elem().Size(); t.Kind == symbols.KindArray && t.Count == 0 && size > 0 {
+		t = t.Elem().ArrayOf(s.Size / size) // with what fills the room up to the next symbol
+	}
+	o.Object = e.k.Object(t, o.Addr)
+	return o, nil
+}
+
+// SymbolOf is Symbol, in the kernel or else in a module.
+func (k *Kernel) SymbolOf(ctx context.Context, name string) (symbols.Symbol, error) {
+	s, err := k.Symbol(name)
+	if !errors.Is(err, symbols.ErrNoSymbol) {
+		return s, err
+	}
+	all, lack := k.AllSymbols(ctx)
+	if all == nil {
+		return s, err
+	}
+	if s, err = all.Lookup(name); err != nil && lack != nil {
+		err = fmt.Errorf("%w; %w", err, lack)
+	}
+	return s, err
+}
+
+// variableType is the type of a symbol: that of a variable the kernel's or its module's types
+// have, or the table; that of a function.
+func (k *Kernel) variableType(ctx context.Context, ts symbols.Types, s symbols.Symbol) (*symbols.Type, error) {
+	if s.Module == "" {
+		if found, err := ts.ByName(s.Name, symbols.KindFunc); err == nil && (s.Type|0x20 == 't' || s.Type|0x20 == 'w') {
+			return found[0].Elem(), nil
+		}
+		return k.rootType(ts, s.Name)
+	}
+	for m, err := range k.ModuleTypes(ctx, k.btf) {
+		if err != nil || m.Name != s.Module {
+			continue
+		}
+		for _, kind := range []symbols.Kind{symbols.KindVar, symbols.KindFunc} {
+			if found, err := m.BTF.ByName(s.Name, kind); err == nil {
+				return found[0].Elem(), nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("variable %s: %w", s.Name, symbols.ErrNoType)
+}
+
+// enumerator is a constant of an enum. That all are known costs a walk over all types, once.
+func (k *Kernel) enumerator(ts symbols.Types, name string) (int64, *symbols.Type, bool) {
+	k.enumOnce.Do(func() {
+		k.enums = map[string]*symbols.Type{}
+		for t, err := range ts.All() {
+			if err != nil || t.Kind != symbols.KindEnum {
+				continue
+			}
+			for _, v := range t.Values {
+				if k.enums[v.Name] == nil {
+					k.enums[v.Name] = t
+				}
+			}
+		}
+	})
+	t := k.enums[name]
+	if t == nil {
+		return 0, nil, false
+	}
+	i := slices.IndexFunc(t.Values, func(v symbols.Enumerator) bool { return v.Name == name })
+	return t.Values[i].Value, t, true
+}
