@@ -16,6 +16,8 @@ const hashFactor = 0x9e3779b1
 // What has not been seen is at the page's begin, where other bytes are found.
 type matchTable [1 << matchBits][2]uint16
 
+func (t *matchTable) place(v uint32) *[2]uint16 { return &t[v*hashFactor>>(32-matchBits)] }
+
 // sequence is literals and the match behind them; length is 0 in the last one.
 type sequence struct {
 	literals uint32
@@ -30,7 +32,7 @@ func (t *matchTable) sequences(to []sequence, in *window, end uint) []sequence {
 	run := uint(0)
 	for at := uint(1); at+deflateMinMatch < end; {
 		v := load32(in, at)
-		place := &t[v*hashFactor>>(32-matchBits)]
+		place := t.place(v)
 		first, second := uint(place[0]), uint(place[1])
 		place[0], place[1] = uint16(at), uint16(first)
 		n, from, most := uint(0), first, min(end, at+deflateMaxMatch)
@@ -49,23 +51,23 @@ func (t *matchTable) sequences(to []sequence, in *window, end uint) []sequence {
 		to = append(to, sequence{uint32(at - run), uint16(n), uint16(at - from)})
 		run = at + n
 		for at++; at < run; at++ {
-			v := load32(in, at)
-			place := &t[v*hashFactor>>(32-matchBits)]
+			place := t.place(load32(in, at))
 			place[0], place[1] = uint16(at), place[0]
 		}
 	}
 	return append(to, sequence{literals: uint32(end - run)})
 }
 
-// matchLength is how many bytes at are those at from, up to end. Four are known to be.
+// matchLength is how many bytes at are those at from, up to end. Four are known to be. It
+// may look behind end, but not far.
 func matchLength(in *window, at, from, end uint) uint {
 	n := uint(4)
-	for at+n < end {
+	for {
 		if diff := load64(in, at+n) ^ load64(in, from+n); diff != 0 {
-			n += uint(bits.TrailingZeros64(diff)) / 8
-			break
+			return min(n+uint(bits.TrailingZeros64(diff))/8, end-at)
 		}
-		n += 8
+		if n += 8; at+n >= end {
+			return end - at
+		}
 	}
-	return min(n, end-at)
 }

@@ -122,6 +122,7 @@ func (e *Encoder) encodeSnappy(dst, src []byte) (int, error) {
 func (e *Encoder) encodeZstd(dst, src []byte) (n int, err error) {
 	if e.zstd == nil {
 		e.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
+			zstd.WithAllLitEntropyCompression(true), // 2 % smaller, and no slower
 			zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true))
 		if err != nil {
 			return 0, fmt.Errorf("zstd: %w", err)

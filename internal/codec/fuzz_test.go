@@ -9,6 +9,7 @@ import (
 	"io"
 	"testing"
 
+	"github.com/anchore/go-lzo"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/kautopsy/kautopsy/internal/codec"
@@ -180,4 +181,24 @@ func FuzzDecodeLZO(f *testing.F) {
 	f.Add([]byte("\x120 \x00\xdf\x00\x00\x11\x01\x00")) // the end mark's low bits are not looked at
 	f.Add([]byte{0x12, 'a', 0x20, 0, 0, 0xe0, 0, 0, 0x11, 0, 0})
 	fuzzCodec(f, codec.LZO, anchoreLZO, slow(codec.LargeLZO))
+}
+
+// FuzzLZO is FuzzDecodeLZO with pages of any size: of that which the stream has.
+func FuzzLZO(f *testing.F) {
+	for _, page := range append(shapes()[:6], shapes()[12:]...) {
+		f.Add(encode(f, codec.LZO, page))
+	}
+	for _, page := range realPages(f, 4096, 8) {
+		f.Add(encode(f, codec.LZO, page))
+	}
+	page := make([]byte, 1<<16)
+	var d codec.Decoder
+	f.Fuzz(func(t *testing.T, src []byte) {
+		n, err := lzo.Decompress(src, page)
+		if err != nil {
+			n = len(page)
+		}
+		agree(t, &d, codec.LZO, src, n, anchoreLZO)
+		agree(t, &d, codec.LZO, src, n, slow(codec.LargeLZO))
+	})
 }

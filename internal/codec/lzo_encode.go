@@ -20,7 +20,6 @@ const (
 
 	lzoMinMatch  = 4 // shorter ones are not looked for
 	lzoTableBits = 12
-	lzoPatience  = 5 // after 1<<lzoPatience literals, steps are of two bytes; and so on
 )
 
 // lzoEndMark is a match as far as 16 KiB, which has a shorter instruction.
@@ -29,27 +28,37 @@ var lzoEndMark = [3]byte{lzoFar | 1, 0, 0}
 // lzoTable tells where four bytes were last seen, by their hash.
 type lzoTable [1 << lzoTableBits]uint16
 
+func (t *lzoTable) place(v uint32) *uint16 { return &t[v*hashFactor>>(32-lzoTableBits)] }
+
 // encodeLZO codes the page of end bytes in w.in into w.out, and returns how many bytes that
-// takes; 0 if it is not less. It looks at one earlier place for each position, and
+// takes; 0 if it is not less. It looks at one earlier place for each of two positions, and
 // steps the further the longer it found nothing there. The table is cleared, although bytes are
 // always compared, so that equal pages have equal streams.
 func encodeLZO(w *windows, table *lzoTable, end uint) uint {
 	clear(table[:])
 	var op, run uint // run is where literals begin that are not yet written
-	for at := uint(1); at+lzoMinMatch < end; {
-		v := load32(&w.in, at)
-		place := &table[v*hashFactor>>(32-lzoTableBits)]
+	for at := uint(1); at+lzoMinMatch+1 < end; {
+		eight := load64(&w.in, at)
+		v, next := uint32(eight), uint32(eight>>8)
+		place := table.place(v)
 		from := uint(*place)
 		*place = uint16(at)
-		distance := at - from
-		if load32(&w.in, from) != v || distance > lzoFarDistance {
-			at += 1 + (at-run)>>lzoPatience
-			continue
+		if load32(&w.in, from) != v || at-from > lzoFarDistance {
+			at++
+			place = table.place(next)
+			from = uint(*place)
+			*place = uint16(at)
+			if load32(&w.in, from) != next || at-from > lzoFarDistance {
+				at += 1 + 3*(at-run)>>5 // one more for each 11 literals
+				continue
+			}
 		}
+		distance := at - from
 		n := matchLength(&w.in, at, from, end)
 		literals, begin := at-run, run
 		at += n
 		run = at
+		*table.place(load32(&w.in, at-2)) = uint16(at - 2)
 
 		if op+lzoMost(literals) > end {
 			return 0

@@ -1,8 +1,9 @@
 /*
- * codecbench: how fast the C libraries decode pages of a dump.
+ * codecbench: how fast the C libraries decode and code pages of a dump.
  *
  *   codecbench pack PAGESIZE <PAGES >PACK   codes pages as makedumpfile does
  *   codecbench run [SECONDS] <PACK          decodes them, SECONDS of CPU time per library
+ *   codecbench code [SECONDS] <PACK         codes them again, likewise
  *   codecbench check METHOD PAGESIZE        what a library makes of streams, see check()
  *
  * A pack is a row of records, the numbers little-endian. First every page as it is, as
@@ -56,6 +57,14 @@ static size_t zlib_code(unsigned char *dst, size_t room, const unsigned char *sr
 {
 	uLongf size = room;
 	return compress2(dst, &size, src, n, Z_BEST_SPEED) == Z_OK ? size : 0;
+}
+
+static size_t libdeflate_code(unsigned char *dst, size_t room, const unsigned char *src, size_t n)
+{
+	static struct libdeflate_compressor *c;
+	if (!c)
+		c = libdeflate_alloc_compressor(1);
+	return libdeflate_zlib_compress(c, src, n, dst, room);
 }
 
 static size_t lzo_code(unsigned char *dst, size_t room, const unsigned char *src, size_t n)
@@ -128,14 +137,17 @@ static int zstd_decode(unsigned char *dst, size_t n, const unsigned char *src, s
 	return ZSTD_decompressDCtx(ctx, dst, n, src, size) == n;
 }
 
+/* The first of each method is what makedumpfile takes. */
 static const struct coder {
 	uint32_t method;
+	const char *method_name, *name;
 	size_t (*code)(unsigned char *, size_t, const unsigned char *, size_t);
 } coders[] = {
-	{ZLIB, zlib_code},
-	{LZO, lzo_code},
-	{SNAPPY, snappy_code},
-	{ZSTD, zstd_code},
+	{ZLIB, "zlib", "zlib", zlib_code},
+	{ZLIB, "zlib", "libdeflate", libdeflate_code},
+	{LZO, "lzo", "liblzo2", lzo_code},
+	{SNAPPY, "snappy", "libsnappy", snappy_code},
+	{ZSTD, "zstd", "libzstd", zstd_code},
 };
 
 static const struct decoder {
@@ -175,7 +187,7 @@ static int pack(size_t page_size)
 		pages++;
 	}
 	for (size_t c = 0; c < COUNT(coders); c++)
-		for (size_t i = 0; i < pages; i++) {
+		for (size_t i = 0; i < pages && (!c || coders[c].method != coders[c - 1].method); i++) {
 			size_t size = coders[c].code(out, room, all + i * page_size, page_size);
 			if (size && size < page_size)
 				put(coders[c].method, i, out, size);
@@ -255,6 +267,38 @@ static int run(double seconds)
 	return 0;
 }
 
+/* measure_code prints a library's median rate over all pages, and what they take then. */
+static void measure_code(const struct coder *c, const struct coded *all, size_t count, double seconds)
+{
+	enum { MOST = 4096 };
+	static double rates[MOST];
+	size_t size = all[0].head.size, room = 2 * size + 4096, pages = 0, rounds = 0, total = 0;
+	unsigned char *dst = need(room);
+	while (pages < count && all[pages].head.method == RAW)
+		pages++;
+	for (double begin = cpu_seconds(); rounds < MOST && (!rounds || cpu_seconds() - begin < seconds); rounds++) {
+		double t = cpu_seconds();
+		total = 0;
+		for (size_t i = 0; i < pages; i++) {
+			size_t n = c->code(dst, room, all[i].bytes, size);
+			total += n && n < size ? n : size;
+		}
+		rates[rounds] = pages * size / (cpu_seconds() - t) / 1e6;
+	}
+	qsort(rates, rounds, sizeof(rates[0]), by_value);
+	printf("%s\t%s\t%.1f\t%zu\n", c->method_name, c->name, rates[rounds / 2], total);
+	free(dst);
+}
+
+static int code(double seconds)
+{
+	size_t count;
+	struct coded *all = load(&count);
+	for (size_t i = 0; i < COUNT(coders); i++)
+		measure_code(&coders[i], all, count, seconds);
+	return 0;
+}
+
 /*
  * check reads streams, each after its size in four bytes, and writes for each a byte, 1 if
  * the library takes it for a page, and then that page.
@@ -290,8 +334,10 @@ int main(int argc, char **argv)
 		return pack(strtoul(argv[2], NULL, 0));
 	if (argc >= 2 && !strcmp(argv[1], "run"))
 		return run(argc > 2 ? strtod(argv[2], NULL) : 1);
+	if (argc >= 2 && !strcmp(argv[1], "code"))
+		return code(argc > 2 ? strtod(argv[2], NULL) : 1);
 	if (argc == 4 && !strcmp(argv[1], "check"))
 		return check(strtoul(argv[2], NULL, 0), strtoul(argv[3], NULL, 0));
-	die("usage: codecbench pack PAGESIZE | run [SECONDS] | check METHOD PAGESIZE");
+	die("usage: codecbench pack PAGESIZE | run [SECONDS] | code [SECONDS] | check METHOD PAGESIZE");
 	return 2;
 }

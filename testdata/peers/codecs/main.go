@@ -2,6 +2,8 @@
 //
 //	codecs pages DUMP >PAGES      the dump's pages, each content once, zeroes left out
 //	codecs run [SECONDS] <PACK    decodes the pack, SECONDS of CPU time per decoder
+//	codecs code [SECONDS] <PACK   codes the pack's pages, likewise
+//	codecs recode <PACK >PACK     the pack with kautopsy's streams in place of the libraries'
 package main
 
 import (
@@ -38,17 +40,22 @@ func command(args []string) error {
 	switch {
 	case len(args) == 2 && args[0] == "pages":
 		return pages(args[1], os.Stdout)
-	case len(args) >= 1 && args[0] == "run":
-		seconds := 1.0
-		if len(args) > 1 {
-			var err error
-			if seconds, err = strconv.ParseFloat(args[1], 64); err != nil {
-				return err
-			}
-		}
-		return run(os.Stdin, seconds)
+	case len(args) == 1 && args[0] == "recode":
+		return recode(os.Stdin, os.Stdout)
+	case len(args) == 0 || args[0] != "run" && args[0] != "code":
+		return errors.New("usage: codecs pages DUMP | run [SECONDS] | code [SECONDS] | recode")
 	}
-	return errors.New("usage: codecs pages DUMP | run [SECONDS]")
+	seconds := 1.0
+	if len(args) > 1 {
+		var err error
+		if seconds, err = strconv.ParseFloat(args[1], 64); err != nil {
+			return err
+		}
+	}
+	if args[0] == "code" {
+		return code(os.Stdin, seconds)
+	}
+	return run(os.Stdin, seconds)
 }
 
 // pages writes each page of a dump that is like no other before it, and not all zeroes.
