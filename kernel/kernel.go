@@ -64,6 +64,10 @@ type Kernel struct {
 	allOnce sync.Once
 	all     *symbols.Table
 
+	firstOnce sync.Once // of what no symbol leads to
+	first     Object
+	firstErr  error
+
 	rqMu sync.Mutex
 	rqs  map[int]Object // where no symbol leads to them
 }

@@ -148,10 +148,11 @@ func (k *Kernel) taskReader() (*taskReader, error) {
 // firstTask is init_task, the idle task of the first CPU.
 func (k *Kernel) firstTask(ts symbols.Types) (Object, error) {
 	first, err := k.Global(ts, "init_task")
-	if errors.Is(err, symbols.ErrNoSymbol) {
-		return k.findInitTask(ts)
+	if !errors.Is(err, symbols.ErrNoSymbol) {
+		return first, err
 	}
-	return first, err
+	k.firstOnce.Do(func() { k.first, k.firstErr = k.findInitTask(ts) })
+	return k.first, k.firstErr
 }
 
 // findInitTask finds the first task in a kernel that does not name its data
@@ -206,6 +207,16 @@ func (r *taskReader) idle(ctx context.Context, yield func(Task, error) bool) boo
 		}
 	}
 	return true
+}
+
+// TaskAt is the task whose task_struct lies at an address. Where it cannot be read in full
+// the error says so, and what is known comes with it.
+func (k *Kernel) TaskAt(addr uint64) (Task, error) {
+	r, err := k.taskReader()
+	if err != nil {
+		return Task{}, err
+	}
+	return r.task(k.Object(r.first.Type, addr))
 }
 
 // processes walks init_task.tasks, and the threads of each process.

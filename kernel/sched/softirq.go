@@ -1,0 +1,74 @@
+package sched
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/symbols"
+)
+
+// SoftIRQ is one of the vectors of softirq_vec (kernel/softirq.c).
+type SoftIRQ struct {
+	Number  int
+	Name    string
+	Action  Function
+	Pending []bool // by CPU: raised and not yet served; nil if not known
+}
+
+// softirqNames in the order of the vectors, which did not change since 2.6.32
+// (include/linux/interrupt.h).
+var softirqNames = []string{"HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU"}
+
+// SoftIRQs reads the vectors, and which of them were raised on each CPU: irq_stat's
+// __softirq_pending, or the per-CPU variable of that name (x86 since 6.2).
+func SoftIRQs(ctx context.Context, k *kernel.Kernel) ([]SoftIRQ, error) {
+	r, err := newReader(ctx, k)
+	if err != nil {
+		return nil, fmt.Errorf("softirqs: %w", err)
+	}
+	vec, err := k.Symbol("softirq_vec")
+	if err != nil {
+		return nil, fmt.Errorf("softirqs: %w", err)
+	}
+	t, err := symbols.Find(r.ts, "struct softirq_action", "action")
+	if err != nil {
+		return nil, fmt.Errorf("softirqs: %w", err)
+	}
+	pending := r.softirqsPending()
+	var out []SoftIRQ
+	for i, name := range softirqNames {
+		fn, err := k.Object(t, vec.Addr+uint64(i)*t.Size()).Uint("action")
+		if err != nil {
+			return out, fmt.Errorf("softirqs: %w", err)
+		}
+		s := SoftIRQ{Number: i, Name: name, Action: r.function(fn)}
+		for _, mask := range pending {
+			s.Pending = append(s.Pending, mask>>i&1 != 0)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// softirqsPending are the masks by CPU, nil where they cannot be had.
+func (r *reader) softirqsPending() (masks []uint64) {
+	for cpu := range r.k.CPUs() {
+		var mask uint64
+		if o, err := r.k.PerCPU(r.ts, "irq_stat", cpu); err == nil && o.Has("__softirq_pending") {
+			if mask, err = o.Uint("__softirq_pending"); err != nil {
+				return nil
+			}
+		} else if o, err := r.k.PerCPU(r.ts, "pcpu_hot", cpu); err == nil && o.Has("softirq_pending") {
+			if mask, err = o.Uint("softirq_pending"); err != nil {
+				return nil
+			}
+		} else if o, err := r.k.PerCPU(r.ts, "__softirq_pending", cpu); err != nil {
+			return nil
+		} else if mask, err = o.Uint(); err != nil {
+			return nil
+		}
+		masks = append(masks, mask)
+	}
+	return masks
+}
