@@ -130,7 +130,8 @@ type taskReader struct {
 	cpus  int    // online
 	areas []int  // of CPUs that have a per-CPU area
 	seen  map[uint64]bool
-	lists error // why the task list is not whole
+	heads map[uint64]bool // lists of threads that were walked
+	lists error           // why the task list is not whole
 }
 
 func (k *Kernel) taskReader() (*taskReader, error) {
@@ -142,7 +143,10 @@ func (k *Kernel) taskReader() (*taskReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &taskReader{k: k, ts: ts, first: first, cpus: k.CPUs(), areas: k.PossibleCPUs(), seen: make(map[uint64]bool)}, nil
+	return &taskReader{
+		k: k, ts: ts, first: first, cpus: k.CPUs(), areas: k.PossibleCPUs(),
+		seen: make(map[uint64]bool), heads: make(map[uint64]bool),
+	}, nil
 }
 
 // firstTask is init_task, the idle task of the first CPU.
@@ -260,6 +264,10 @@ func (r *taskReader) threads(ctx context.Context, leader Object, yield func(Task
 	if err != nil { // an exiting task has no signal_struct
 		return phys.Reason(err) == phys.ErrUnmapped || r.broken(yield, fmt.Errorf("threads of task %#x: %w", leader.Addr, err))
 	}
+	if r.heads[head.Addr] {
+		return true // processes share a signal_struct only where somebody made them do so
+	}
+	r.heads[head.Addr] = true
 	for o, err := range r.k.List(ctx, head.Addr, leader.Type, member) {
 		if err != nil {
 			return r.broken(yield, fmt.Errorf("threads of task %#x: %w", leader.Addr, err))

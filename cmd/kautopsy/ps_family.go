@@ -77,7 +77,7 @@ func (r *kinship) pids(t kernel.Task, which [3]bool) (parents, children, threads
 	if which[1] {
 		children = list(r.kids(t))
 	}
-	if which[2] {
+	if which[2] && r.leads(t) {
 		threads = list(r.others(t))
 	}
 	return parents, children, threads
