@@ -68,6 +68,9 @@ type Kernel struct {
 	first     Object
 	firstErr  error
 
+	percpuOnce sync.Once
+	percpu     []uint64
+
 	rqMu sync.Mutex
 	rqs  map[int]Object // where no symbol leads to them
 }

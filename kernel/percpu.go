@@ -50,9 +50,21 @@ func (o Object) PerCPU(cpu int, paths ...string) (Object, error) {
 // member marked __percpu holds, or the address of a symbol. A kernel for a single processor
 // has its variables where the symbols are.
 func (k *Kernel) PerCPUAddr(at uint64, cpu int) (uint64, error) {
+	off, err := k.perCPUOffset(cpu)
+	if err != nil {
+		return 0, err
+	}
+	return k.clip(at + off), nil
+}
+
+// perCPUOffset is an element of __per_cpu_offset.
+func (k *Kernel) perCPUOffset(cpu int) (uint64, error) {
 	table, err := k.Symbol("__per_cpu_offset")
-	if errors.Is(err, symbols.ErrNoSymbol) && k.uniprocessor() {
-		return at, nil
+	if errors.Is(err, symbols.ErrNoSymbol) {
+		if k.uniprocessor() {
+			return 0, nil
+		}
+		return k.unnamedPerCPUOffset(cpu, err)
 	}
 	if err != nil {
 		return 0, err
@@ -65,7 +77,7 @@ func (k *Kernel) PerCPUAddr(at uint64, cpu int) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("per-CPU area of CPU %d: %w", cpu, err)
 	}
-	return k.clip(at + off), nil
+	return off, nil
 }
 
 // uniprocessor tells a kernel that was built without SMP: it names its data, and no

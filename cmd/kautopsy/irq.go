@@ -237,6 +237,7 @@ type irqItem struct {
 	Chip     string      `json:"chip,omitempty"`
 	HWIRQ    *uint64     `json:"hwirq,omitempty"`
 	Flow     string      `json:"flow,omitempty"`
+	Trigger  string      `json:"trigger,omitempty"`
 	Handle   functionRef `json:"handle"`
 	Actions  []irqAction `json:"actions"`
 	Affinity []int       `json:"affinity,omitempty"`
@@ -262,7 +263,7 @@ func (f *irqFlags) document(env *environment, k *kernel.Kernel, irqs []sched.IRQ
 	docs, others, lost := make([]irqItem, 0, len(irqs)), []other{}, []kernel.Missing{}
 	for _, q := range irqs {
 		doc := irqItem{
-			IRQ: q.Number, Address: hexAddress(q.Addr), Chip: q.Chip, Flow: q.Flow, Handle: refFunction(q.Handle),
+			IRQ: q.Number, Address: hexAddress(q.Addr), Chip: q.Chip, Flow: q.Flow, Trigger: q.Trigger, Handle: refFunction(q.Handle),
 			Actions: make([]irqAction, 0, len(q.Actions)), Affinity: q.Affinity, Counts: q.Counts, Listed: q.Listed(),
 		}
 		if q.Mapped {

@@ -26,10 +26,10 @@ type IRQ struct {
 	kernel.Object
 	Number   int
 	HWIRQ    uint64
-	Mapped   bool   // HWIRQ is of a domain
-	Chip     string // "IO-APIC", "PCI-MSI", "GICv2"
-	Flow     string // "edge", "fasteoi": as desc.name has it; "" where the kernel keeps none
-	Level    bool
+	Mapped   bool     // HWIRQ is of a domain
+	Chip     string   // "IO-APIC", "PCI-MSI", "GICv2"
+	Flow     string   // "edge", "fasteoi": as desc.name has it; "" where the kernel keeps none
+	Trigger  string   // "Level" or "Edge", on processors on which /proc/interrupts says so instead of Flow
 	Handle   Function // the flow handler, like handle_edge_irq
 	Actions  []Action
 	Chained  bool  // it only leads on to other interrupts
@@ -47,6 +47,9 @@ func (q IRQ) Total() (n uint64) {
 	return n
 }
 
+// showTrigger are the machines whose kernels are made with CONFIG_GENERIC_IRQ_SHOW_LEVEL.
+var showTrigger = []string{"aarch64", "arm", "ppc64", "ppc64le"}
+
 // Listed tells whether /proc/interrupts has the interrupt: it came, or somebody handles it.
 func (q IRQ) Listed() bool { return !q.Hidden && (q.Total() > 0 || len(q.Actions) > 0 && !q.Chained) }
 
@@ -63,6 +66,9 @@ func (q IRQ) Line() string {
 		hwirq = fmt.Sprint(q.HWIRQ)
 	}
 	line += fmt.Sprintf(" %3s", hwirq)
+	if q.Trigger != "" {
+		line += fmt.Sprintf(" %-8s", q.Trigger)
+	}
 	if q.Flow != "" {
 		line += fmt.Sprintf("-%-8s", q.Flow)
 	}
@@ -76,7 +82,7 @@ func (q IRQ) Line() string {
 // Bits of irq_data.common.state_use_accessors and irq_desc.status_use_accessors
 // (include/linux/irq.h).
 const (
-	irqLevel  = 1 << 8
+	irqLevel  = 1 << 13
 	irqHidden = 1 << 20
 )
 
@@ -100,8 +106,9 @@ func IRQs(ctx context.Context, k *kernel.Kernel) ([]IRQ, error) {
 			irqs[len(irqs)-1].Missing = append(irqs[len(irqs)-1].Missing, kernel.NewMissing("interrupts", err, "those behind it"))
 			continue
 		}
-		irqs = append(irqs, r.irq(ctx, e))
+		irqs = append(irqs, r.irq(e))
 	}
+	r.nameGICs(irqs)
 	return irqs, ctx.Err()
 }
 
@@ -111,6 +118,12 @@ func (r *reader) irqDescs(ctx context.Context, t *symbols.Type) func(func(kernel
 		return r.k.MapleTree(ctx, o, t)
 	}
 	if o, err := r.k.Global(r.ts, "irq_desc_tree"); err == nil {
+		return r.k.XArray(ctx, o, t)
+	}
+	if o, err := r.findSparseIRQs(ctx, t); err == nil {
+		return r.k.MapleTree(ctx, o, t)
+	}
+	if o, err := r.findIRQDescTree(ctx, t); err == nil {
 		return r.k.XArray(ctx, o, t)
 	}
 	return func(yield func(kernel.Entry, error) bool) {
@@ -134,8 +147,88 @@ func (r *reader) irqDescs(ctx context.Context, t *symbols.Type) func(func(kernel
 	}
 }
 
+// findIRQDescTree finds irq_desc_tree in a kernel that does not name its data: the first
+// node of an xarray leads back to it, and what is below are interrupts by their number.
+func (r *reader) findIRQDescTree(ctx context.Context, t *symbols.Type) (kernel.Object, error) {
+	if err := r.named(); err != nil {
+		return kernel.Object{}, err
+	}
+	tree, err := symbols.Find(r.ts, "struct xarray", "xa_head")
+	if err != nil {
+		return kernel.Object{}, err
+	}
+	node, err := r.k.Cast(0, "struct xa_node", "array", "parent")
+	if err != nil {
+		return kernel.Object{}, err
+	}
+	return r.k.Find(tree, "xa_head", func(v uint64) bool { return v&3 == 2 && v >= 1<<63 }, func(o kernel.Object) bool {
+		at, err := o.Pointer("xa_head")
+		if err != nil {
+			return false
+		}
+		top := r.k.Object(node.Type, at-2)
+		back, err := top.Pointer("array")
+		if err != nil || back != o.Addr {
+			return false
+		}
+		return ofIRQs(r.k.XArray(ctx, o, t))
+	})
+}
+
+// findSparseIRQs finds sparse_irqs likewise: the first node of a maple tree has the tree for
+// its parent (lib/maple_tree.c, ma_set_root).
+func (r *reader) findSparseIRQs(ctx context.Context, t *symbols.Type) (kernel.Object, error) {
+	if err := r.named(); err != nil {
+		return kernel.Object{}, err
+	}
+	tree, err := symbols.Find(r.ts, "struct maple_tree", "ma_root")
+	if err != nil {
+		return kernel.Object{}, err
+	}
+	node, err := r.k.Cast(0, "struct maple_node", "parent")
+	if err != nil {
+		return kernel.Object{}, err
+	}
+	const nodeBits = 0xff
+	return r.k.Find(tree, "ma_root", func(v uint64) bool { return v&3 == 2 && v&nodeBits != 2 && v >= 1<<63 }, func(o kernel.Object) bool {
+		at, err := o.Pointer("ma_root")
+		if err != nil {
+			return false
+		}
+		back, err := r.k.Object(node.Type, at&^nodeBits).Pointer("parent")
+		return err == nil && back == o.Addr|1 && ofIRQs(r.k.MapleTree(ctx, o, t))
+	})
+}
+
+// named refuses to look for what a kernel that names its data would have named.
+func (r *reader) named() error {
+	if _, err := r.k.Symbol("init_task"); err == nil {
+		return symbols.ErrNoSymbol
+	}
+	return nil
+}
+
+// ofIRQs tells whether a container has interrupts by their number.
+func ofIRQs(entries func(func(kernel.Entry, error) bool)) bool {
+	const enough = 3
+	n := 0
+	for e, err := range entries {
+		if err != nil || e.Number {
+			return false
+		}
+		no, err := e.Uint("irq_data.irq")
+		if err != nil || no != e.First {
+			return false
+		}
+		if n++; n == enough {
+			return true
+		}
+	}
+	return false
+}
+
 // irq reads a struct irq_desc.
-func (r *reader) irq(ctx context.Context, e kernel.Entry) IRQ {
+func (r *reader) irq(e kernel.Entry) IRQ {
 	var miss missing
 	q := IRQ{Object: e.Object, Number: int(e.First)}
 	f := q.Fields()
@@ -145,8 +238,12 @@ func (r *reader) irq(ctx context.Context, e kernel.Entry) IRQ {
 	domain := f.Pointer("irq_data.domain")
 	miss.add("interrupt", f.Err())
 	q.Mapped = domain != 0
-	if state, err := q.Uint("irq_common_data.state_use_accessors", "irq_data.state_use_accessors"); err == nil {
-		q.Level = state&irqLevel != 0
+	if slices.Contains(showTrigger, r.k.Machine()) {
+		state, err := q.Uint("irq_common_data.state_use_accessors", "irq_data.state_use_accessors")
+		miss.add("interrupt", err)
+		if q.Trigger = "Edge"; state&irqLevel != 0 {
+			q.Trigger = "Level"
+		}
 	}
 	if chip, err := q.Follow("irq_data.chip"); err == nil {
 		q.Chip, err = chip.Text("name")
@@ -154,12 +251,39 @@ func (r *reader) irq(ctx context.Context, e kernel.Entry) IRQ {
 	}
 	q.Actions = r.actions(q.Object, &miss)
 	for _, a := range q.Actions {
-		q.Chained = q.Chained || a.Addr != 0 && r.function(a.Addr).Name == "chained_action"
+		q.Chained = q.Chained || a.Handler.Name == "bad_chained_irq" // of chained_action (4.10 on)
 	}
 	q.Counts = r.counts(q.Object, &miss)
 	q.Affinity = r.affinity(q.Object, &miss)
 	q.Missing = miss.list
 	return q
+}
+
+// nameGICs names the chips of ARM's GICv2, which have no name but a number: their place in
+// the array gic_data, whose first element is the one that the processors are at
+// (drivers/irqchip/irq-gic.c, gic_irq_print_chip).
+func (r *reader) nameGICs(irqs []IRQ) {
+	data, err := r.k.Cast(0, "struct gic_chip_data")
+	if err != nil || data.Type.Size() == 0 {
+		return
+	}
+	first, chips := ^uint64(0), make(map[int]uint64)
+	for i, q := range irqs {
+		chip, err := q.Follow("irq_data.chip")
+		if err != nil || q.Chip != "" {
+			continue
+		}
+		printer, err := chip.Uint("irq_print_chip")
+		if err != nil || r.function(printer).Name != "gic_irq_print_chip" {
+			continue
+		}
+		if at, err := q.Pointer("irq_data.chip_data"); err == nil {
+			chips[i], first = at, min(first, at)
+		}
+	}
+	for i, at := range chips {
+		irqs[i].Chip = fmt.Sprintf("GIC-%d", (at-first)/data.Type.Size())
+	}
 }
 
 // actions follows the chain of handlers.

@@ -2,6 +2,7 @@ package sched
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/kautopsy/kautopsy/kernel"
@@ -27,11 +28,14 @@ func SoftIRQs(ctx context.Context, k *kernel.Kernel) ([]SoftIRQ, error) {
 	if err != nil {
 		return nil, fmt.Errorf("softirqs: %w", err)
 	}
-	vec, err := k.Symbol("softirq_vec")
+	t, err := symbols.Find(r.ts, "struct softirq_action", "action")
 	if err != nil {
 		return nil, fmt.Errorf("softirqs: %w", err)
 	}
-	t, err := symbols.Find(r.ts, "struct softirq_action", "action")
+	vec, err := k.Symbol("softirq_vec")
+	if errors.Is(err, symbols.ErrNoSymbol) {
+		vec.Addr, err = r.findSoftIRQs(t, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("softirqs: %w", err)
 	}
@@ -49,6 +53,21 @@ func SoftIRQs(ctx context.Context, k *kernel.Kernel) ([]SoftIRQ, error) {
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// findSoftIRQs finds softirq_vec in a kernel that names its functions alone: where the two
+// that all kernels have stand one behind the other.
+func (r *reader) findSoftIRQs(t *symbols.Type, why error) (uint64, error) {
+	first, err1 := r.k.Symbol("tasklet_hi_action")
+	second, err2 := r.k.Symbol("run_timer_softirq")
+	if errors.Join(err1, err2) != nil {
+		return 0, why
+	}
+	o, err := r.k.Find(t, "action", func(v uint64) bool { return v == first.Addr }, func(o kernel.Object) bool {
+		next, err := r.k.Object(t, o.Addr+t.Size()).Uint("action")
+		return err == nil && next == second.Addr
+	})
+	return o.Addr, err
 }
 
 // softirqsPending are the masks by CPU, nil where they cannot be had.

@@ -3,6 +3,7 @@ package sched
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -51,28 +52,27 @@ func Jiffies(k *kernel.Kernel) (uint64, error) {
 	return o.Uint()
 }
 
-// Timers reads the timer wheels of all CPUs.
+// Timers reads the timer wheels of all CPUs, and tells the jiffies at the crash. Where the
+// kernel does not name them it is the latest time at which a wheel was turned.
 func Timers(ctx context.Context, k *kernel.Kernel) (bases []TimerBase, jiffies uint64, err error) {
 	r, err := newReader(ctx, k)
 	if err != nil {
 		return nil, 0, fmt.Errorf("timers: %w", err)
 	}
-	if jiffies, err = Jiffies(k); err != nil {
+	wheels, err := r.wheels(ctx)
+	if err != nil {
 		return nil, 0, fmt.Errorf("timers: %w", err)
 	}
-	for cpu := range k.CPUs() {
-		array, err := k.PerCPU(r.ts, "timer_bases", cpu)
-		if err != nil {
-			return bases, jiffies, fmt.Errorf("timers: %w", err)
-		}
-		n := r.elements(array, "timer_bases")
-		for i := range n {
-			o, err := array.Index(uint64(i))
-			if err != nil {
-				return bases, jiffies, fmt.Errorf("timers: %w", err)
-			}
+	if jiffies, err = Jiffies(k); errors.Is(err, symbols.ErrNoSymbol) {
+		jiffies, err = latest(wheels)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("timers: %w", err)
+	}
+	for cpu, list := range wheels {
+		for i, o := range list {
 			b := TimerBase{Object: o, CPU: cpu, Name: fmt.Sprintf("BASE_%d", i)}
-			if names, ok := baseNames[n]; ok {
+			if names, ok := baseNames[len(list)]; ok {
 				b.Name = names[i]
 			}
 			b.Timers, b.Missing = r.wheel(ctx, o, jiffies)
@@ -83,6 +83,43 @@ func Timers(ctx context.Context, k *kernel.Kernel) (bases []TimerBase, jiffies u
 		}
 	}
 	return bases, jiffies, nil
+}
+
+// latest is the last time at which one of the wheels was turned.
+func latest(wheels [][]kernel.Object) (jiffies uint64, err error) {
+	for _, list := range wheels {
+		for _, o := range list {
+			clk, err := o.Uint("clk")
+			if err != nil {
+				return 0, err
+			}
+			jiffies = max(jiffies, clk)
+		}
+	}
+	return jiffies, nil
+}
+
+// wheels are the struct timer_base of each CPU.
+func (r *reader) wheels(ctx context.Context) (wheels [][]kernel.Object, err error) {
+	for cpu := range r.k.CPUs() {
+		array, err := r.k.PerCPU(r.ts, "timer_bases", cpu)
+		if errors.Is(err, symbols.ErrNoSymbol) {
+			return r.findWheels(ctx)
+		}
+		if err != nil {
+			return nil, err
+		}
+		var list []kernel.Object
+		for i := range r.elements(array, "timer_bases") {
+			o, err := array.Index(uint64(i))
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, o)
+		}
+		wheels = append(wheels, list)
+	}
+	return wheels, nil
 }
 
 // elements is how many elements a variable has: its type or the size of its symbol tells.
