@@ -37,7 +37,7 @@ func commands() []command {
 		triageCommand(), oopsCommand(), logCommand(), btCommand(),
 		infoCommand(), verifyCommand(),
 		psCommand(), foreachCommand(), filesCommand(),
-		runqCommand(), sigCommand(), waitqCommand(), workqueueCommand(),
+		taskCommand(), runqCommand(), sigCommand(), waitqCommand(), workqueueCommand(),
 		rdCommand(), vtopCommand(),
 		kmemCommand(),
 		sysCommand(), modCommand(), mountCommand(),
