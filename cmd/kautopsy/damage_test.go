@@ -39,6 +39,28 @@ func TestCutDumps(t *testing.T) {
 	}
 }
 
+// TestCutTasks: the same of the commands about tasks and what runs.
+func TestCutTasks(t *testing.T) {
+	whole, err := os.ReadFile(tiny(t, "vmcore.zlib"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cut := range cuts(len(whole)) {
+		file := filepath.Join(t.TempDir(), "vmcore")
+		if err := os.WriteFile(file, whole[:cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range []string{
+			"ps", "ps -a", "ps -t", "ps -c", "ps -r", "bt", "bt --all -f", "bt --all -e", "bt -a -t", "runq", "timer", "timer -r",
+			"workqueue", "irq", "irq -s", "irq -b", "sig", "sig 1 117", "task", "task -R comm 1 117",
+		} {
+			words := strings.Fields(line)
+			args := append([]string{words[0], file}, words[1:]...)
+			checkDamaged(t, fmt.Sprintf("%s of vmcore.zlib cut to %d of %d bytes", line, cut, len(whole)), args...)
+		}
+	}
+}
+
 // cuts are 99, 90, 50, 10 and 1 % and 100 bytes; the first and the last ones with -short.
 func cuts(size int) []int {
 	if testing.Short() {

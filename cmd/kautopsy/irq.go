@@ -59,12 +59,15 @@ func (f *irqFlags) run(env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
+	lack := lacking{env: env}
 	for _, q := range irqs {
-		env.lacks(q.Missing)
+		lack.all(q.Missing)
 	}
+	if f.json {
+		return f.document(env, k, irqs, lack)
+	}
+	lack.tell()
 	switch {
-	case f.json:
-		return f.document(env, k, irqs)
 	case f.counts:
 		return f.printCounts(env, k, irqs, cpus, len(rest) > 0)
 	case f.affinity:
@@ -254,13 +257,13 @@ type irqAction struct {
 	Task    *taskRef     `json:"thread,omitempty"`
 }
 
-func (f *irqFlags) document(env *environment, k *kernel.Kernel, irqs []sched.IRQ) error {
+func (f *irqFlags) document(env *environment, k *kernel.Kernel, irqs []sched.IRQ, lack lacking) error {
 	type other struct {
 		Label  string   `json:"label"`
 		What   string   `json:"what"`
 		Counts []uint64 `json:"counts"`
 	}
-	docs, others, lost := make([]irqItem, 0, len(irqs)), []other{}, []kernel.Missing{}
+	docs, others := make([]irqItem, 0, len(irqs)), []other{}
 	for _, q := range irqs {
 		doc := irqItem{
 			IRQ: q.Number, Address: hexAddress(q.Addr), Chip: q.Chip, Flow: q.Flow, Trigger: q.Trigger, Handle: refFunction(q.Handle),
@@ -278,9 +281,9 @@ func (f *irqFlags) document(env *environment, k *kernel.Kernel, irqs []sched.IRQ
 			doc.Actions = append(doc.Actions, action)
 		}
 		docs = append(docs, doc)
-		lost = append(lost, q.Missing...)
 	}
 	arch, err := sched.ArchInterrupts(env.ctx, k)
+	lack.add("interrupts without a number", err)
 	for _, c := range arch {
 		others = append(others, other{c.Label, c.What, c.Counts})
 	}
@@ -289,5 +292,5 @@ func (f *irqFlags) document(env *environment, k *kernel.Kernel, irqs []sched.IRQ
 		IRQs    []irqItem        `json:"irqs"`
 		Others  []other          `json:"others"`
 		Missing []kernel.Missing `json:"missing"`
-	}{schema, docs, others, append(lost, missing("interrupts without a number", err)...)})
+	}{schema, docs, others, lack.document()})
 }

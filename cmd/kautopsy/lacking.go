@@ -16,6 +16,14 @@ func (l *lacking) add(what string, err error) {
 	}
 }
 
+// all takes what a part of the library could not read.
+func (l *lacking) all(list []kernel.Missing) {
+	for _, m := range list {
+		l.list = append(l.list, m)
+		l.env.met(m.Err)
+	}
+}
+
 // tell warns on stderr of all at once, naming the first.
 func (l *lacking) tell() {
 	switch n := len(l.list); n {

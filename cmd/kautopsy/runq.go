@@ -56,15 +56,18 @@ func (f *runqFlags) run(env *environment, args []string) error {
 		return err
 	}
 	var queues []sched.RunQueue
+	lack := lacking{env: env}
 	for _, q := range all {
 		if cpus == nil || cpus[q.CPU] {
 			queues = append(queues, q)
-			env.lacks(q.Missing)
+			lack.all(q.Missing)
 		}
 	}
+	if f.json {
+		return printJSON(env.out, runqDocument(queues, lack.document()))
+	}
+	lack.tell()
 	switch {
-	case f.json:
-		return printJSON(env.out, runqDocument(queues))
 	case f.stamps:
 		printStamps(env.out, queues)
 	case f.since:
@@ -78,19 +81,6 @@ func (f *runqFlags) run(env *environment, args []string) error {
 		}
 	}
 	return nil
-}
-
-// lacks tells what an answer could not read, each once, and makes it partial where something
-// was lost.
-func (env *environment) lacks(list []kernel.Missing) {
-	for _, m := range list {
-		env.met(m.Err)
-		more := ""
-		if m.Cost != "" {
-			more = " (" + m.Cost + ")"
-		}
-		env.warn("%s: %s%s", m.What, m.Why, more)
-	}
 }
 
 // queuedTask is how runq spells a task.
@@ -210,7 +200,7 @@ type runqQueue struct {
 	CFS       []runqQueued `json:"cfs"`
 }
 
-func runqDocument(queues []sched.RunQueue) any {
+func runqDocument(queues []sched.RunQueue, missing []kernel.Missing) any {
 	list := func(in []sched.Queued) []runqQueued {
 		out := make([]runqQueued, 0, len(in))
 		for _, e := range in {
@@ -219,7 +209,6 @@ func runqDocument(queues []sched.RunQueue) any {
 		return out
 	}
 	docs := make([]runqQueue, 0, len(queues))
-	missing := []kernel.Missing{}
 	for _, q := range queues {
 		doc := runqQueue{
 			CPU: q.CPU, Address: hexAddress(q.Addr), ClockNS: int64(q.Clock), Running: q.Running,
@@ -230,7 +219,6 @@ func runqDocument(queues []sched.RunQueue) any {
 			doc.Stop = refTask(*q.Stop)
 		}
 		docs = append(docs, doc)
-		missing = append(missing, q.Missing...)
 	}
 	return struct {
 		Schema  int              `json:"schema"`

@@ -69,16 +69,15 @@ func (f *sigFlags) run(env *environment, args []string) error {
 		}
 	}
 	docs := make([]sigDocument, 0, len(tasks))
+	lack := lacking{env: env}
 	for i, t := range tasks {
 		s := sched.SignalsOf(env.ctx, k, t)
+		lack.all(s.Missing)
 		if f.json {
-			docs, lost = append(docs, signalDocument(t, s)), append(lost, s.Missing...)
-			for _, m := range s.Missing {
-				env.met(m.Err)
-			}
+			docs = append(docs, signalDocument(t, s))
 			continue
 		}
-		if env.lacks(s.Missing); i > 0 {
+		if i > 0 {
 			fmt.Fprintln(env.out)
 		}
 		first := !f.group || i == 0 || tasks[i-1].TGID != t.TGID
@@ -89,8 +88,9 @@ func (f *sigFlags) run(env *environment, args []string) error {
 			Schema  int              `json:"schema"`
 			Tasks   []sigDocument    `json:"tasks"`
 			Missing []kernel.Missing `json:"missing"`
-		}{schema, docs, append([]kernel.Missing{}, lost...)})
+		}{schema, docs, append(lack.document(), lost...)})
 	}
+	lack.tell()
 	return nil
 }
 

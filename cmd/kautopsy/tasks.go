@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/symbols"
 )
 
 // chosenTasks are the tasks that foreach picked for the command it runs, in the kernel
@@ -68,15 +69,43 @@ func pickOrCrashed(env *environment, k *kernel.Kernel, words []string) ([]kernel
 	if err != nil || len(words) > 0 || env.chosen != nil {
 		return tasks, missing, err
 	}
+	t, err := crashedTask(env, k, tasks)
+	if err != nil {
+		return nil, nil, fmt.Errorf("which task? %w (kautopsy ps lists them)", err)
+	}
+	return []kernel.Task{t}, missing, nil
+}
+
+// crashedTask is the task that ran on the CPU that crashed. Where no variable tells the CPU
+// it is the one whose stack goes through the kernel's way of dying.
+func crashedTask(env *environment, k *kernel.Kernel, tasks []kernel.Task) (kernel.Task, error) {
+	running := slices.DeleteFunc(slices.Clone(tasks), func(t kernel.Task) bool { return !t.OnCPU })
 	cpu, err := k.CrashCPU()
 	if err == nil {
-		i := slices.IndexFunc(tasks, func(t kernel.Task) bool { return t.OnCPU && t.CPU == cpu })
-		if i >= 0 {
-			return tasks[i : i+1], missing, nil
+		i := slices.IndexFunc(running, func(t kernel.Task) bool { return t.CPU == cpu })
+		if i < 0 {
+			return kernel.Task{}, errors.New("no task ran on the CPU that crashed")
 		}
-		err = errors.New("no task ran on the CPU that crashed")
+		return running[i], nil
 	}
-	return nil, nil, fmt.Errorf("which task? %w (kautopsy ps lists them)", err)
+	if !errors.Is(err, symbols.ErrNoSymbol) {
+		return kernel.Task{}, err
+	}
+	u, uerr := k.Unwinder(env.ctx)
+	if uerr != nil {
+		return kernel.Task{}, err
+	}
+	for _, t := range running {
+		if s, serr := u.Stack(env.ctx, t); serr == nil && slices.ContainsFunc(s.Frames, dies) {
+			return t, nil
+		}
+	}
+	return kernel.Task{}, err
+}
+
+// dies tells whether a frame is of the kernel's way of dying.
+func dies(f kernel.Frame) bool {
+	return f.Kind != kernel.FrameGuess && slices.Contains([]string{"panic", "vpanic", "die", "oops_end", "crash_kexec", "__crash_kexec"}, f.Symbol.Name)
 }
 
 // taskFilter tells which tasks a command line asks for. Tasks are looked up, not compared

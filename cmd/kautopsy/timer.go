@@ -62,15 +62,17 @@ func (f *timerFlags) wheels(env *environment, k *kernel.Kernel, asked func(int) 
 		return err
 	}
 	var bases []sched.TimerBase
+	lack := lacking{env: env}
 	for _, b := range all {
 		if asked(b.CPU) {
 			bases = append(bases, b)
-			env.lacks(b.Missing)
+			lack.all(b.Missing)
 		}
 	}
 	if f.json {
-		return printJSON(env.out, timerDocument(bases, jiffies))
+		return printJSON(env.out, timerDocument(bases, jiffies, lack.document()))
 	}
+	lack.tell()
 	fmt.Fprintf(env.out, "JIFFIES\n%d\n", jiffies)
 	for i, b := range bases {
 		if i == 0 || b.CPU != bases[i-1].CPU {
@@ -115,15 +117,17 @@ func (f *timerFlags) clocks(env *environment, k *kernel.Kernel, asked func(int) 
 		return err
 	}
 	var bases []sched.ClockBase
+	lack := lacking{env: env}
 	for _, b := range all {
 		if asked(b.CPU) {
 			bases = append(bases, b)
-			env.lacks(b.Missing)
+			lack.all(b.Missing)
 		}
 	}
 	if f.json {
-		return printJSON(env.out, hrtimerDocument(bases))
+		return printJSON(env.out, hrtimerDocument(bases, lack.document()))
 	}
+	lack.tell()
 	for i, b := range bases {
 		if i > 0 {
 			fmt.Fprintln(env.out)
@@ -180,16 +184,14 @@ type timerItem struct {
 	Running  bool        `json:"running,omitempty"`
 }
 
-func timerDocument(bases []sched.TimerBase, jiffies uint64) any {
+func timerDocument(bases []sched.TimerBase, jiffies uint64, missing []kernel.Missing) any {
 	docs := make([]timerBase, 0, len(bases))
-	missing := []kernel.Missing{}
 	for _, b := range bases {
 		doc := timerBase{b.CPU, b.Name, hexAddress(b.Addr), make([]timerItem, 0, len(b.Timers))}
 		for _, t := range b.Timers {
 			doc.Timers = append(doc.Timers, timerItem{hexAddress(t.Addr), t.Expires, t.Left, refFunction(t.Function), t.For, t.Running})
 		}
 		docs = append(docs, doc)
-		missing = append(missing, b.Missing...)
 	}
 	return struct {
 		Schema  int              `json:"schema"`
@@ -216,9 +218,8 @@ type clockItem struct {
 	For      string      `json:"for,omitempty"`
 }
 
-func hrtimerDocument(bases []sched.ClockBase) any {
+func hrtimerDocument(bases []sched.ClockBase, missing []kernel.Missing) any {
 	docs := make([]clockBase, 0, len(bases))
-	missing := []kernel.Missing{}
 	for _, b := range bases {
 		doc := clockBase{CPU: b.CPU, Clock: b.Clock, Address: hexAddress(b.Addr), OffsetNS: int64(b.Offset), Timers: make([]clockItem, 0, len(b.Timers))}
 		if now := int64(b.Now); now != 0 {
@@ -228,7 +229,6 @@ func hrtimerDocument(bases []sched.ClockBase) any {
 			doc.Timers = append(doc.Timers, clockItem{hexAddress(t.Addr), int64(t.Soft), int64(t.Expires), refFunction(t.Function), t.For})
 		}
 		docs = append(docs, doc)
-		missing = append(missing, b.Missing...)
 	}
 	return struct {
 		Schema  int              `json:"schema"`

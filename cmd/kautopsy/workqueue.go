@@ -50,13 +50,11 @@ func (f *workqueueFlags) run(env *environment, args []string) error {
 			return fmt.Errorf("no work queue %q (kautopsy workqueue -a lists them)", name)
 		}
 	}
-	if f.json {
-		for _, m := range works.Missing {
-			env.met(m.Err)
-		}
+	lack := lacking{env: env}
+	if lack.all(works.Missing); f.json {
 		return printJSON(env.out, workqueueDocument(works, names))
 	}
-	env.lacks(works.Missing)
+	lack.tell()
 	p := &workPrinter{env, f.all, names}
 	p.pools(works.Pools)
 	p.inactive(works.Queues)
