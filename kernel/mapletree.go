@@ -27,6 +27,19 @@ func (k *Kernel) MapleTree(ctx context.Context, root Object, t *symbols.Type) it
 	}
 }
 
+// MapleNodes is MapleTree from a word on that leads to a node, as the nodes above hold it:
+// its lowest byte tells what kind the node is. The keys begin at 0.
+func (k *Kernel) MapleNodes(ctx context.Context, word uint64, t *symbols.Type) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		m := maple{tree: k.tree(ctx, fmt.Sprintf("maple node at %#x", word), t, yield)}
+		if err := m.shape(); err != nil {
+			m.root(err)
+			return
+		}
+		m.walk(word, 0, k.clip(^uint64(0)), 0)
+	}
+}
+
 // maple yields all entries; an error is about the root.
 func (w *tree) maple(root Object) error {
 	head, err := root.Pointer("ma_root")

@@ -20,15 +20,55 @@ func (k *Kernel) RBTree(ctx context.Context, root uint64, t *symbols.Type, membe
 			yield(Object{}, err)
 			return
 		}
-		top, err := k.pointer(root)
-		if err != nil {
-			yield(Object{}, fmt.Errorf("tree at %#x: %w", root, err))
+		for at, err := range k.rbNodes(ctx, root, m.Type(), false) {
+			o := Object{}
+			if err == nil {
+				o = k.Object(t, k.clip(at-m.Offset/8))
+			}
+			if !yield(o, err) {
+				return
+			}
+		}
+	}
+}
+
+// RBNodes yields the addresses of the nodes of a red-black tree in order, from its root or,
+// if node is set, from one of its nodes. Errors are those of RBTree.
+func (k *Kernel) RBNodes(ctx context.Context, root uint64, node bool) iter.Seq2[uint64, error] {
+	return func(yield func(uint64, error) bool) {
+		ts, err := k.Types()
+		if ts == nil {
+			yield(0, err)
 			return
 		}
-		w := rbWalk{ctx: ctx, k: k, link: m.Type(), seen: map[uint64]bool{}}
+		link, err := symbols.Find(ts, "struct rb_node", "rb_left", "rb_right")
+		if err != nil {
+			yield(0, err)
+			return
+		}
+		for at, err := range k.rbNodes(ctx, root, link, node) {
+			if !yield(at, err) {
+				return
+			}
+		}
+	}
+}
+
+// rbNodes walks nodes of a type, from the root or a node.
+func (k *Kernel) rbNodes(ctx context.Context, root uint64, link *symbols.Type, node bool) iter.Seq2[uint64, error] {
+	return func(yield func(uint64, error) bool) {
+		top := root
+		if !node {
+			var err error
+			if top, err = k.pointer(root); err != nil {
+				yield(0, fmt.Errorf("tree at %#x: %w", root, err))
+				return
+			}
+		}
+		w := rbWalk{ctx: ctx, k: k, link: link, seen: map[uint64]bool{}}
 		for at := top; at != 0 || len(w.path) > 0; {
 			if err := w.down(at); err != nil {
-				if !yield(Object{}, fmt.Errorf("tree at %#x, node %d: %w", root, len(w.seen), err)) || ctx.Err() != nil || len(w.seen) >= maxList {
+				if !yield(0, fmt.Errorf("tree at %#x, node %d: %w", root, len(w.seen), err)) || ctx.Err() != nil || len(w.seen) >= maxList {
 					return
 				}
 			}
@@ -37,7 +77,7 @@ func (k *Kernel) RBTree(ctx context.Context, root uint64, t *symbols.Type, membe
 			}
 			n := w.path[len(w.path)-1]
 			w.path = w.path[:len(w.path)-1]
-			if !yield(k.Object(t, k.clip(n.at-m.Offset/8)), nil) {
+			if !yield(n.at, nil) {
 				return
 			}
 			at = n.right

@@ -129,3 +129,55 @@ func TestHList(t *testing.T) {
 		}
 	}
 }
+
+// TestLinks walks lists by addresses alone: rings with their head and without, forwards and
+// backwards, and lists that end.
+func TestLinks(t *testing.T) {
+	m := newMachine(t)
+	head, a, b := m.alloc(16), m.alloc(32)+16, m.alloc(32)+16
+	link := func(at, next, prev uint64) {
+		m.put(at, m.long(next))
+		m.put(at+8, m.long(prev))
+	}
+	link(head, a, b)
+	link(a, b, head)
+	link(b, head, a)
+	single := m.alloc(16)
+	link(single, single+8, 0)
+	k := m.kernel()
+	for _, c := range []struct {
+		what string
+		l    kernel.Link
+		want []uint64
+	}{
+		{"from the head", kernel.Link{First: head, Head: true, Back: 16}, []uint64{a - 16, b - 16}},
+		{"backwards", kernel.Link{First: head, Head: true, Back: 16, Next: 8}, []uint64{b - 16, a - 16}},
+		{"from an element", kernel.Link{First: a}, []uint64{a, b, head}},
+		{"to an end", kernel.Link{First: a, End: head}, []uint64{a, b}},
+		{"to NULL", kernel.Link{First: single}, []uint64{single, single + 8}},
+		{"nothing", kernel.Link{}, nil},
+	} {
+		var got []uint64
+		for at, err := range k.Links(t.Context(), c.l) {
+			if err != nil {
+				t.Errorf("%s: %v", c.what, err)
+			}
+			got = append(got, at)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %#x, not %#x", c.what, got, c.want)
+		}
+	}
+	link(b, a, a)
+	link(single, b, 0)
+	k = m.kernel()
+	var err error
+	for _, err = range k.Links(t.Context(), kernel.Link{First: single}) {
+		if err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, phys.ErrCorrupt) {
+		t.Errorf("a list that does not come back to its first element: %v", err)
+	}
+}

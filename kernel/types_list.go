@@ -47,22 +47,77 @@ func (k *Kernel) chain(ctx context.Context, c chain) iter.Seq2[Object, error] {
 			yield(Object{}, err)
 			return
 		}
-		seen := map[uint64]bool{}
-		at, err := k.pointer(c.head)
-		for at &^= c.lock; err != nil || !c.end(at); {
-			var next uint64
-			if err == nil {
-				next, err = k.pointer(at) // nothing is an element that leads nowhere
-			}
-			if err = cut(ctx, err, seen, at); err != nil {
-				yield(Object{}, fmt.Errorf("list at %#x, element %d: %w", c.head, len(seen), err))
+		first, err := k.pointer(c.head)
+		if err != nil {
+			yield(Object{}, fmt.Errorf("list at %#x: %w", c.head, err))
+			return
+		}
+		for at, err := range k.links(ctx, first&^c.lock, 0, c.end) {
+			if err != nil {
+				yield(Object{}, fmt.Errorf("list at %#x, %w", c.head, err))
 				return
 			}
-			seen[at] = true
 			if !yield(k.Object(c.t, k.clip(at-m.Offset/8)), nil) {
 				return
 			}
+		}
+	}
+}
+
+// links yields the addresses of elements that lead to each other by the address at an offset
+// in each. An element that leads nowhere is none: it comes as an error.
+func (k *Kernel) links(ctx context.Context, first, offset uint64, end func(at uint64) bool) iter.Seq2[uint64, error] {
+	return func(yield func(uint64, error) bool) {
+		seen := map[uint64]bool{}
+		for at := first; !end(at); {
+			next, err := k.pointer(k.clip(at + offset))
+			if err = cut(ctx, err, seen, at); err != nil {
+				yield(at, fmt.Errorf("element %d: %w", len(seen), err))
+				return
+			}
+			seen[at] = true
+			if !yield(at, nil) {
+				return
+			}
 			at = next
+		}
+	}
+}
+
+// Link is a list that is told by addresses alone.
+type Link struct {
+	First uint64 // the link of the first element; the head, if Head
+	Next  uint64 // where in a link the address of the next one is
+	Back  uint64 // where the link is in an element
+	Head  bool   // First is no element: the one it leads to is the first
+	End   uint64 // the link that is not walked any more; 0: none
+}
+
+// Links yields the addresses of the elements of a list of any kind: it ends where it comes
+// back to the first one, at NULL, at an odd number (hlist_nulls) or at Link.End. Errors are
+// those of List.
+func (k *Kernel) Links(ctx context.Context, l Link) iter.Seq2[uint64, error] {
+	return func(yield func(uint64, error) bool) {
+		first, started := l.First, false
+		if l.Head {
+			var err error
+			if first, err = k.pointer(k.clip(l.First + l.Next)); err != nil {
+				yield(0, fmt.Errorf("list at %#x: %w", l.First, err))
+				return
+			}
+		}
+		end := func(at uint64) bool {
+			back := at == l.First && (l.Head || started)
+			started = true
+			return back || at == 0 || at&1 != 0 || l.End != 0 && at == l.End
+		}
+		for at, err := range k.links(ctx, first, l.Next, end) {
+			if err != nil {
+				err = fmt.Errorf("list at %#x, %w", l.First, err)
+			}
+			if !yield(k.clip(at-l.Back), err) {
+				return
+			}
 		}
 	}
 }

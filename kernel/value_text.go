@@ -175,7 +175,7 @@ func (v Value) Scalar(s ValueStyle) string {
 // pointer is an address with the symbol or the text that is there.
 func (v Value) pointer(s ValueStyle) string {
 	text := fmt.Sprintf("%#x", v.Number)
-	if s.Symbol != nil && v.Number != 0 {
+	if s.Symbol != nil && v.Number != 0 && !v.IsText {
 		if name := s.Symbol(v.Number); name != "" {
 			text += " <" + name + ">"
 		}

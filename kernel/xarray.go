@@ -33,6 +33,23 @@ func (k *Kernel) XArray(ctx context.Context, root Object, t *symbols.Type) iter.
 	}
 }
 
+// XANodes is XArray from a struct xa_node on; the first key of the node is 0.
+func (k *Kernel) XANodes(ctx context.Context, node uint64, t *symbols.Type) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		x := radix{tree: k.tree(ctx, fmt.Sprintf("xarray node at %#x", node), t, yield)}
+		err := x.shapeOfXArray()
+		shift := 0
+		if err == nil {
+			shift, err = x.top(Object{}, node&^wordBits)
+		}
+		if err != nil {
+			x.root(err)
+			return
+		}
+		x.walk(node&^wordBits, 0, shift, 0)
+	}
+}
+
 // xarray yields all entries; an error is about the root.
 func (w *tree) xarray(root Object) error {
 	x := radix{tree: w}

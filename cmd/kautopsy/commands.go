@@ -43,7 +43,7 @@ func commands() []command {
 		sysCommand(), modCommand(), mountCommand(),
 		timerCommand(), irqCommand(),
 		symCommand(),
-		structCommand(), unionCommand(), pCommand(), whatisCommand(),
+		structCommand(), unionCommand(), pCommand(), whatisCommand(), listCommand(), treeCommand(),
 		completionCommand(), manCommand(), versionCommand(), helpCommand(),
 	}
 }
