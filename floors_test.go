@@ -15,8 +15,14 @@ var floor = map[string]int{
 	"phys":         0,
 	"internal/bin": 1, "internal/codec": 1, "internal/arch": 2, "internal/elfnote": 2,
 	"diskdump": 3, "elfcore": 3, "symbols": 3, "oops": 3, "crashshell": 3,
-	"vmcore": 4, "kernel": 5, "triage": 7, "cmd/kautopsy": 8,
-	"kernel/lock": 6, "kernel/mm": 6, "kernel/sched": 6, "kernel/vfs": 6,
+	"vmcore":       4,
+	"kernel":       5,
+	"kernel/lock":  6,
+	"kernel/mm":    6,
+	"kernel/sched": 6,
+	"kernel/vfs":   6,
+	"triage":       7,
+	"cmd/kautopsy": 8,
 }
 
 // forTests may be imported by tests of any floor and by nothing else.
