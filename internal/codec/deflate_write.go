@@ -18,7 +18,7 @@ func (b bitWriter) put(v uint64, n uint) bitWriter {
 func (b bitWriter) flush(out *window) bitWriter {
 	store64(out, b.at, b.pending)
 	b.at += b.count >> 3
-	b.pending >>= b.count & 56 & 63
+	b.pending >>= b.count & 56
 	b.count &= 7
 	return b
 }

@@ -31,7 +31,7 @@ func (e entry) codeBits() uint { return uint(e>>8) & 15 }
 func (e entry) value() uint { return uint(e >> 16) }
 
 // base is the value plus the extra bits, which are those between the code and what is
-// left after the entry's bits were dropped.
+// left after the entry's bits were dropped. No flag below entryRare is set.
 func (e entry) base(before, after uint64) uint {
 	return e.value() + uint(before^after<<(e&entryDrop))>>(e>>8&63)
 }
