@@ -55,12 +55,13 @@ func TestRoundTrip(t *testing.T) {
 // TestWrongLength: a stream that holds another number of bytes is no page.
 func TestWrongLength(t *testing.T) {
 	var d codec.Decoder
-	page := dumptest.Random(4096, 1)
 	for m := range methods() {
-		src := encode(t, m, page)
-		for _, n := range []int{0, 1, 4095, 4097, 8192} {
-			if err := d.Decode(m, make([]byte, n), src); !errors.Is(err, phys.ErrCorrupt) {
-				t.Errorf("%v: 4096 bytes as %d: %v", m, n, err)
+		for _, size := range []int{4096, 65535, 65536, 65537} {
+			src := encode(t, m, dumptest.Random(size, 1))
+			for _, n := range []int{0, 1, size - 1, size + 1, size + 300, 2 * size} {
+				if err := d.Decode(m, make([]byte, n), src); !errors.Is(err, phys.ErrCorrupt) {
+					t.Errorf("%v: %d bytes as %d: %v", m, size, n, err)
+				}
 			}
 		}
 	}

@@ -67,7 +67,7 @@ func TestDamaged(t *testing.T) {
 	}
 	var d codec.Decoder
 	r := rand.New(rand.NewPCG(1, 2))
-	pages := realPages(t, 4096, 64)
+	pages := append(realPages(t, 4096, 64), realPages(t, 65536, 8)...) // the latter as large as windows
 	for m, refs := range references {
 		good := 0
 		for i, page := range pages {

@@ -78,7 +78,7 @@ func (s *inflater) page(w *windows, at, end, size int) (behind, n int, err error
 	return int(s.in.behind()), int(s.op), nil
 }
 
-func (s *inflater) block(w *windows, kind uint) error {
+func (s *inflater) block(w *windows, kind uint64) error {
 	switch kind {
 	case 0:
 		return s.stored(w)
@@ -94,9 +94,9 @@ func (s *inflater) block(w *windows, kind uint) error {
 }
 
 // take takes n bits, at most 56.
-func (s *inflater) take(w *windows, n uint) uint {
+func (s *inflater) take(w *windows, n uint) uint64 {
 	s.in = s.in.refill(&w.in)
-	v := uint(s.in.pending & (1<<n - 1))
+	v := s.in.pending & (1<<n - 1)
 	s.in = s.in.drop(entry(n))
 	return v
 }
@@ -126,7 +126,7 @@ func (s *inflater) stored(w *windows) error {
 // readCodes reads a block's codes (RFC 1951, 3.2.7): the lengths of a code for code
 // lengths, then in that code the lengths of the other two.
 func (s *inflater) readCodes(w *windows) error {
-	litLens, distances, n := s.take(w, 5)+257, s.take(w, 5)+1, s.take(w, 4)+4
+	litLens, distances, n := uint(s.take(w, 5))+257, uint(s.take(w, 5))+1, uint(s.take(w, 4))+4
 	if litLens > 286 || distances > 30 {
 		return errCodes
 	}
