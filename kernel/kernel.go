@@ -9,9 +9,12 @@
 //	value.go     values with all their members, value_text.go prints them; expr.go names them as C does
 //	log.go       the log, whichever of its three forms the kernel has
 //	system.go    the banner: release, date, load, tasks, memory
-//	task.go      tasks, by the types
+//	task.go      tasks, by the types; task_args.go, task_times.go what else is known of them
+//	user.go      the memory of processes
+//	runqueue.go  the run queue of each CPU; find.go what no symbol leads to
 //	types_list.go, types_tree.go   the kernel's containers: rbtree.go, xarray.go, idr.go, mapletree.go
-//	stack.go     unwinding: ORC, frame records, and a marked guess where neither helps
+//	stack.go     unwinding: ORC, frame records, and a marked guess where neither helps;
+//	             stack_memory.go what else lies on a stack
 //
 // Every answer fails alone: a dump without page tables still has a log, one without a log
 // still has symbols.

@@ -84,8 +84,12 @@ func (p *psPrinter) lastRuns() {
 	if p.f.recent && len(clock) == 0 {
 		p.env.warn("no run queue was found, so what time it was is not known: the time stamps themselves (-l)")
 	}
+	width := 1
 	for _, r := range runs {
-		stamp := strconv.FormatInt(int64(r.at), 10)
+		width = max(width, len(strconv.FormatInt(int64(r.at), 10)))
+	}
+	for _, r := range runs {
+		stamp := fmt.Sprintf("%*d", width, int64(r.at))
 		if now, ok := clock[r.t.CPU]; ok && p.f.recent {
 			stamp = dayClock(now-r.at, true)
 		}

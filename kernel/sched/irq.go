@@ -120,11 +120,13 @@ func (r *reader) irqDescs(ctx context.Context, t *symbols.Type) func(func(kernel
 	if o, err := r.k.Global(r.ts, "irq_desc_tree"); err == nil {
 		return r.k.XArray(ctx, o, t)
 	}
-	if o, err := r.findSparseIRQs(ctx, t); err == nil {
-		return r.k.MapleTree(ctx, o, t)
-	}
-	if o, err := r.findIRQDescTree(ctx, t); err == nil {
-		return r.k.XArray(ctx, o, t)
+	if _, err := r.k.Symbol("init_task"); errors.Is(err, symbols.ErrNoSymbol) { // it does not name its data
+		if o, err := r.findSparseIRQs(ctx, t); err == nil {
+			return r.k.MapleTree(ctx, o, t)
+		}
+		if o, err := r.findIRQDescTree(ctx, t); err == nil {
+			return r.k.XArray(ctx, o, t)
+		}
 	}
 	return func(yield func(kernel.Entry, error) bool) {
 		array, err := r.k.Global(r.ts, "irq_desc")
@@ -150,9 +152,6 @@ func (r *reader) irqDescs(ctx context.Context, t *symbols.Type) func(func(kernel
 // findIRQDescTree finds irq_desc_tree in a kernel that does not name its data: the first
 // node of an xarray leads back to it, and what is below are interrupts by their number.
 func (r *reader) findIRQDescTree(ctx context.Context, t *symbols.Type) (kernel.Object, error) {
-	if err := r.named(); err != nil {
-		return kernel.Object{}, err
-	}
 	tree, err := symbols.Find(r.ts, "struct xarray", "xa_head")
 	if err != nil {
 		return kernel.Object{}, err
@@ -178,9 +177,6 @@ func (r *reader) findIRQDescTree(ctx context.Context, t *symbols.Type) (kernel.O
 // findSparseIRQs finds sparse_irqs likewise: the first node of a maple tree has the tree for
 // its parent (lib/maple_tree.c, ma_set_root).
 func (r *reader) findSparseIRQs(ctx context.Context, t *symbols.Type) (kernel.Object, error) {
-	if err := r.named(); err != nil {
-		return kernel.Object{}, err
-	}
 	tree, err := symbols.Find(r.ts, "struct maple_tree", "ma_root")
 	if err != nil {
 		return kernel.Object{}, err
@@ -198,14 +194,6 @@ func (r *reader) findSparseIRQs(ctx context.Context, t *symbols.Type) (kernel.Ob
 		back, err := r.k.Object(node.Type, at&^nodeBits).Pointer("parent")
 		return err == nil && back == o.Addr|1 && ofIRQs(r.k.MapleTree(ctx, o, t))
 	})
-}
-
-// named refuses to look for what a kernel that names its data would have named.
-func (r *reader) named() error {
-	if _, err := r.k.Symbol("init_task"); err == nil {
-		return symbols.ErrNoSymbol
-	}
-	return nil
 }
 
 // ofIRQs tells whether a container has interrupts by their number.
