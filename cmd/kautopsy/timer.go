@@ -89,10 +89,35 @@ func printWheel(w io.Writer, b sched.TimerBase) {
 		fmt.Fprintln(w, "  (none)")
 		return
 	}
-	fmt.Fprintln(w, "     EXPIRES         TTE  TIMER_LIST        FUNCTION")
+	rows := [][]string{{"EXPIRES", "TTE"}}
 	for _, t := range b.Timers {
-		fmt.Fprintf(w, "  %10d  %10d  %016x  %s\n", t.Expires, t.Left, t.Addr, timerFunction(t.Function, t.For, t.Running))
+		rows = append(rows, []string{fmt.Sprint(t.Expires), fmt.Sprint(t.Left)})
 	}
+	heads := rightAligned(rows)
+	fmt.Fprintf(w, "%s  TIMER_LIST        FUNCTION\n", heads[0])
+	for i, t := range b.Timers {
+		fmt.Fprintf(w, "%s  %016x  %s\n", heads[i+1], t.Addr, timerFunction(t.Function, t.For, t.Running))
+	}
+}
+
+// rightAligned makes lines of columns as wide as what is in them, two blanks before each.
+func rightAligned(rows [][]string) []string {
+	var width []int
+	for _, r := range rows {
+		for i, cell := range r {
+			if i == len(width) {
+				width = append(width, 0)
+			}
+			width[i] = max(width[i], len(cell))
+		}
+	}
+	lines := make([]string, len(rows))
+	for n, r := range rows {
+		for i, cell := range r {
+			lines[n] += fmt.Sprintf("  %*s", width[i], cell)
+		}
+	}
+	return lines
 }
 
 // timerFunction spells what a timer calls.
@@ -146,13 +171,18 @@ func printClock(w io.Writer, b sched.ClockBase) {
 	if b.Now != 0 {
 		fmt.Fprintf(w, "  CURRENT %d\n", int64(b.Now))
 	}
-	fmt.Fprintln(w, "          SOFTEXPIRES              EXPIRES                  TTE  HRTIMER           FUNCTION")
+	rows := [][]string{{"SOFTEXPIRES", "EXPIRES", "TTE"}}
 	for _, t := range b.Timers {
 		left := "-"
 		if b.Now != 0 {
 			left = fmt.Sprint(int64(t.Expires - b.Now))
 		}
-		fmt.Fprintf(w, "  %19d  %19d  %19s  %016x  %s\n", int64(t.Soft), int64(t.Expires), left, t.Addr, timerFunction(t.Function, t.For, false))
+		rows = append(rows, []string{fmt.Sprint(int64(t.Soft)), fmt.Sprint(int64(t.Expires)), left})
+	}
+	heads := rightAligned(rows)
+	fmt.Fprintf(w, "%s  HRTIMER           FUNCTION\n", heads[0])
+	for i, t := range b.Timers {
+		fmt.Fprintf(w, "%s  %016x  %s\n", heads[i+1], t.Addr, timerFunction(t.Function, t.For, false))
 	}
 }
 
