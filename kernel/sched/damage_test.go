@@ -100,6 +100,40 @@ func TestLoops(t *testing.T) {
 	}
 }
 
+// TestSharedList: lists that many heads lead to are walked once.
+func TestSharedList(t *testing.T) {
+	k := guesttest.Altered(t, func(k *kernel.Kernel, m guesttest.Memory) {
+		bases, _, err := sched.Timers(t.Context(), k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range bases {
+			if b.CPU != 0 || len(b.Timers) == 0 {
+				continue
+			}
+			for _, bucket := range []string{"vectors[100].first", "vectors[200].first"} {
+				m.PutUint(b.Object, bucket, b.Timers[0].Addr)
+			}
+		}
+	})
+	bases, _, err := sched.Timers(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range bases {
+		seen := map[uint64]bool{}
+		for _, x := range b.Timers {
+			if seen[x.Addr] {
+				t.Errorf("CPU %d %s: timer %#x twice", b.CPU, b.Name, x.Addr)
+			}
+			seen[x.Addr] = true
+		}
+		if b.CPU == 0 && len(b.Timers) > 0 && !kernel.Damaged(b.Missing) {
+			t.Errorf("%s: nothing told", b.Name)
+		}
+	}
+}
+
 // sharedIRQ are the handlers of the interrupt that has two.
 func sharedIRQ(t *testing.T, k *kernel.Kernel) []sched.Action {
 	t.Helper()

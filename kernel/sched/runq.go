@@ -68,7 +68,7 @@ func RunQueues(ctx context.Context, k *kernel.Kernel) ([]RunQueue, error) {
 type runWalk struct {
 	*reader
 	missing
-	seen map[uint64]bool // struct cfs_rq and rt_rq
+	seen map[uint64]bool // struct cfs_rq, rt_rq and sched_rt_entity
 }
 
 func (r *reader) queue(ctx context.Context, rq kernel.Object, cpu int) RunQueue {
@@ -240,10 +240,14 @@ func (w *runWalk) realtime(ctx context.Context, rt kernel.Object, depth int) (ou
 			continue // of a CPU that was never up
 		}
 		for e, err := range w.k.List(ctx, head.Addr, entity, "run_list") {
+			if err == nil && w.seen[e.Addr] {
+				err = fmt.Errorf("entity %#x is on two lists: %w", e.Addr, phys.ErrCorrupt)
+			}
 			if err != nil {
 				w.add("realtime tasks", err)
 				break
 			}
+			w.seen[e.Addr] = true
 			out = append(out, w.realtimeEntity(ctx, e, depth)...)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols"
 )
 
@@ -153,16 +154,21 @@ func (r *reader) wheel(ctx context.Context, base kernel.Object, jiffies uint64) 
 	}
 	running, _ := base.Pointer("running_timer")
 	var timers []Timer
+	seen := make(map[uint64]bool) // a timer is in one bucket
 	word := r.k.PtrSize()
 	for at := 0; at+word <= len(heads); at += word {
 		if !slices.ContainsFunc(heads[at:at+word], func(b byte) bool { return b != 0 }) {
 			continue
 		}
 		for o, err := range r.k.HList(ctx, buckets.Addr+uint64(at), timer, "entry") {
+			if err == nil && seen[o.Addr] {
+				err = fmt.Errorf("timer %#x is in two buckets: %w", o.Addr, phys.ErrCorrupt)
+			}
 			if err != nil {
 				miss.add("timers", err)
 				break
 			}
+			seen[o.Addr] = true
 			t, err := r.timer(o, jiffies)
 			miss.add("timers", err)
 			t.Running = o.Addr == running
