@@ -7,7 +7,8 @@
 //
 // zlib and LZO pages, which most dumps have, are decoded and coded here, two and three times
 // as fast as by libraries that take streams: a page is copied into a window, see there, and
-// worked on at once. For snappy and zstd pages a library is as fast as that.
+// worked on at once. zstd pages are decoded likewise. For snappy pages a library is as fast
+// as that.
 package codec
 
 import (
@@ -65,6 +66,7 @@ func (m Method) String() string {
 type Decoder struct {
 	windows *windows
 	inflate *inflater
+	frame   *frameDecoder
 	frames  frames
 }
 

@@ -145,22 +145,3 @@ func allocated(f func()) uint64 {
 	runtime.ReadMemStats(&after)
 	return after.TotalAlloc - before.TotalAlloc
 }
-
-// TestZstdFrames: a page is one frame; another behind it, even an empty one, is garbage.
-func TestZstdFrames(t *testing.T) {
-	var d codec.Decoder
-	page := dumptest.Random(4096, 1)
-	src := encode(t, codec.Zstd, page)
-	skippable := []byte{0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 1, 2}
-	empty := encode(t, codec.Zstd, nil)
-	for name, in := range map[string][]byte{
-		"skippable before": append(bytes.Clone(skippable), src...),
-		"skippable behind": append(bytes.Clone(src), skippable...),
-		"twice":            append(bytes.Clone(src), src...),
-		"nothing behind":   append(bytes.Clone(src), empty...),
-	} {
-		if err := d.Decode(codec.Zstd, make([]byte, 4096), in); len(in) > len(src) && !errors.Is(err, phys.ErrCorrupt) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}

@@ -64,6 +64,7 @@ func TestDamaged(t *testing.T) {
 	references := map[codec.Method][]reference{
 		codec.Zlib: {standardZlib, slow(codec.LargeZlib)},
 		codec.LZO:  {anchoreLZO, slow(codec.LargeLZO)},
+		codec.Zstd: {klauspostZstd(t)},
 	}
 	var d codec.Decoder
 	r := rand.New(rand.NewPCG(1, 2))

@@ -1,0 +1,171 @@
+package codec
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/bits"
+)
+
+var errCounts = errors.New("counts of symbols that make no table")
+
+// fseEntry is what a state of a finite state entropy decoder says (RFC 8878, 4.1):
+//
+//	63          48 47     16 15     8 7     0
+//	| next state  |  value  | extra  |  bits |
+//
+// The symbol stands for value plus the number in the next extra bits of the stream; the state
+// after it is next plus the number in as many bits as bits says. Bits and extras of several
+// entries can be added up in one go.
+type fseEntry uint64
+
+func newEntry(value uint32, extra uint8) fseEntry {
+	return fseEntry(value)<<16 | fseEntry(extra)<<8
+}
+
+func (e fseEntry) next() uint    { return uint(e >> 48) }
+func (e fseEntry) value() uint32 { return uint32(e >> 16) }
+func (e fseEntry) extra() uint8  { return uint8(e >> 8) }
+func (e fseEntry) bits() uint8   { return uint8(e) }
+
+// fseTable has an entry for each state. Tables of sequences have up to 512.
+type fseTable [512]fseEntry
+
+// fseSymbols are the entries of symbols, without states.
+type fseSymbols [256]fseEntry
+
+// eachByte times a byte has it in each of eight bytes.
+const eachByte = 0x0101010101010101
+
+// fse builds tables from how often, of 1<<log times, each symbol comes. A count of -1 is a
+// symbol that is less frequent than once.
+type fse struct {
+	counts [256 + 3]int16
+	n      uint // how many counts there are
+	log    uint
+
+	next   [256]uint16
+	spread [512 + 8]uint8
+}
+
+// readCounts reads the description of a table of up to symbols symbols and 1<<maxLog states
+// (RFC 8878, 4.1.1), and returns where it ends.
+func (f *fse) readCounts(in *window, at, end, symbols, maxLog uint) (uint, error) {
+	f.log = uint(in[at&windowMask]&15) + 5
+	if at >= end || f.log > maxLog {
+		return 0, errCounts
+	}
+	clear(f.counts[:])
+	var (
+		bit   = at*8 + 4
+		left  = uint(1)<<f.log + 1 // what is left to be shared out, plus one
+		width = f.log + 1          // of a number of at most left
+		n     = uint(0)
+	)
+	for left > 1 && n < symbols {
+		v := uint(load64(in, bit>>3) >> (bit & 7))
+		// Numbers below this one take a bit less.
+		short := uint(2)<<(width-1) - 1 - left
+		number := v & (1<<(width-1) - 1)
+		if number < short {
+			bit += width - 1
+		} else {
+			bit += width
+			number = v & (1<<width - 1)
+			if number >= 1<<(width-1) {
+				number -= short
+			}
+		}
+		f.counts[n&255] = int16(number) - 1
+		n++
+		if number == 1 { // zero times, and two bits say how many more have none
+			for more := uint(3); more == 3 && n < symbols; n += more {
+				more = uint(load32(in, bit>>3)>>(bit&7)) & 3
+				bit += 2
+			}
+			continue
+		}
+		if number == 0 {
+			left--
+		} else {
+			left -= number - 1
+		}
+		width = uint(bits.Len(left))
+	}
+	at = (bit + 7) >> 3
+	if left != 1 || n > symbols || at > end {
+		return 0, errCounts
+	}
+	f.n = n
+	return at, nil
+}
+
+// build fills the table of the counts.
+func (f *fse) build(table *fseTable, symbols *fseSymbols) {
+	size := uint32(1) << f.log
+	step := f.spreadSymbols()
+	for state, at := uint32(0), uint32(0); state < size; state++ {
+		symbol := f.spread[at&511]
+		at = (at + step) & (size - 1)
+		n := uint32(f.next[symbol])
+		f.next[symbol]++
+		width := uint32(f.log) + 1 - uint32(bits.Len32(n))
+		table[state&511] = symbols[symbol] | fseEntry(n<<(width&15)-size)<<48 | fseEntry(width)
+	}
+}
+
+// spreadSymbols lays out f.spread and f.next. The symbol of state s is f.spread[s*step%size].
+//
+// The states of a symbol are a number of steps apart (RFC 8878, 4.1.1). Where all symbols
+// take part in that, they are laid down in a row, and the steps back are returned.
+func (f *fse) spreadSymbols() (step uint32) {
+	at, rare := uint(0), false
+	for symbol, count := range f.counts[:f.n&511] {
+		f.next[symbol&255] = uint16(count)
+		if count <= 0 {
+			rare = rare || count < 0
+			continue
+		}
+		v := uint64(symbol) * eachByte
+		binary.LittleEndian.PutUint64(f.spread[at&511:], v)
+		for i := uint(8); i < uint(count); i += 8 {
+			binary.LittleEndian.PutUint64(f.spread[(at+i)&511:], v)
+		}
+		at += uint(count)
+	}
+	if rare {
+		f.spreadRare()
+		return 1
+	}
+	// The steps are an odd number; so is its inverse, by which the order is turned round.
+	size := uint32(1) << f.log
+	forth := size>>1 + size>>3 + 3
+	back := forth
+	for range 3 { // Newton: each time twice as many bits are right
+		back *= 2 - forth*back
+	}
+	return back & (size - 1)
+}
+
+// spreadRare lays out symbols by their states. Those of count -1 take one of the last
+// states each, the first of them the last one.
+func (f *fse) spreadRare() {
+	size := uint(1) << f.log
+	step := size>>1 + size>>3 + 3
+	high := size
+	for symbol, count := range f.counts[:f.n&511] {
+		if count == -1 {
+			high--
+			f.spread[high&511] = uint8(symbol)
+			f.next[symbol&255] = 1
+		}
+	}
+	at := uint(0)
+	for symbol, count := range f.counts[:f.n&511] {
+		for ; count > 0; count-- {
+			f.spread[at&511] = uint8(symbol)
+			for at = (at + step) & (size - 1); at >= high; {
+				at = (at + step) & (size - 1)
+			}
+		}
+	}
+}
