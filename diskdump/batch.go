@@ -11,24 +11,41 @@ import (
 )
 
 // ReadPages reads the pages of a batch: the same bytes and errors as ReadPage gives for
-// each. It is fast when they are neighbours among those that Runs tells to be in the file:
+// each. It is fast where they are neighbours among those that Runs tells to be in the file:
 // their descriptors then stand side by side and their data mostly too, so both are read
 // in one piece. Stored pages come as they lie in b.Stored.
 func (f *File) ReadPages(b *phys.Batch) {
 	b.Reset()
 	r := f.decoders.Get().(*pageDecoder)
 	defer f.decoders.Put(r)
-	if !f.neighbours(b.PFN) || f.readDescs(r, b.PFN) != nil {
-		r.descs = r.descs[:0]
+	for i := 0; i < len(b.PFN); {
+		n := f.together(b.PFN[i:])
+		if f.readDescs(r, b.PFN[i:i+n]) != nil {
+			r.descs = r.descs[:0]
+		}
+		room := b.Room(f.stored(r.descs))
+		for k := 0; k < len(r.descs); {
+			done, used := f.readPiece(r, b, i, k, room)
+			k, room = k+done, room[used:]
+		}
+		for k := len(r.descs); k < n; k++ {
+			f.readSingly(b, i+k)
+		}
+		i += n
 	}
-	room := b.Room(f.stored(r.descs))
-	for i := 0; i < len(r.descs); {
-		n, used := f.readPiece(r, b, i, room)
-		i, room = i+n, room[used:]
+}
+
+// together is how many of pages, from the first on, are neighbours; 1 at least, whatever
+// there is to say of it.
+func (f *File) together(pages []phys.PFN) int {
+	if f.neighbours(pages) {
+		return len(pages)
 	}
-	for i := len(r.descs); i < len(b.PFN); i++ {
-		f.readSingly(b, i)
+	n := 1
+	for n < len(pages) && f.neighbours(pages[n-1:n+1]) {
+		n++
 	}
+	return n
 }
 
 // neighbours tells whether the descriptors of pages stand side by side: all of them are in
@@ -50,6 +67,10 @@ func (f *File) neighbours(pages []phys.PFN) bool {
 
 // readDescs reads the descriptors of neighbours into r.descs, as many as the file has.
 func (f *File) readDescs(r *pageDecoder, pages []phys.PFN) error {
+	r.descs = r.descs[:0]
+	if !f.neighbours(pages[:1]) {
+		return nil
+	}
 	k, err := f.index(pages[0] - f.base)
 	if err != nil {
 		return err
@@ -61,7 +82,6 @@ func (f *File) readDescs(r *pageDecoder, pages []phys.PFN) error {
 	if n < len(table) && !errors.Is(err, io.EOF) {
 		return err
 	}
-	r.descs = r.descs[:0]
 	for table = table[:n]; len(table) >= descSize; table = table[descSize:] {
 		d := f.decodeDesc(table)
 		if f.check(d) != nil {
@@ -82,21 +102,22 @@ func (f *File) stored(descs []pageDesc) (n int) {
 	return n
 }
 
-// readPiece reads the data of page i, and of those behind it whose data follows without a
-// gap, into room. n is the number of pages that are done with it, used what it took.
-func (f *File) readPiece(r *pageDecoder, b *phys.Batch, i int, room []byte) (n, used int) {
-	d := r.descs[i]
+// readPiece reads the data of page k of the neighbours that begin at page first of the
+// batch, and of those behind it whose data follows without a gap, into room. n is the
+// number of pages that are done with it, used what it took.
+func (f *File) readPiece(r *pageDecoder, b *phys.Batch, first, k int, room []byte) (n, used int) {
+	d := r.descs[k]
 	if f.isZero(d) {
-		b.Data[i] = f.zeros
+		b.Data[first+k] = f.zeros
 		return 1, 0
 	}
 	if d.size == 0 {
-		f.readSingly(b, i)
+		f.readSingly(b, first+k)
 		return 1, 0
 	}
 	end := d.offset
-	for n = 0; i+n < len(r.descs); n++ {
-		next := r.descs[i+n]
+	for n = 0; k+n < len(r.descs); n++ {
+		next := r.descs[k+n]
 		if f.isZero(next) {
 			continue
 		}
@@ -107,14 +128,14 @@ func (f *File) readPiece(r *pageDecoder, b *phys.Batch, i int, room []byte) (n, 
 	}
 	room = room[:end-d.offset]
 	if got, _ := f.r.ReadAt(room, d.offset); got < len(room) {
-		f.readSingly(b, i) // it tells what is wrong with each page
+		f.readSingly(b, first+k) // it tells what is wrong with each page
 		return 1, 0
 	}
-	for k := i; k < i+n; k++ {
-		if next := r.descs[k]; f.isZero(next) {
-			b.Data[k] = f.zeros
+	for i, next := range r.descs[k : k+n] {
+		if f.isZero(next) {
+			b.Data[first+k+i] = f.zeros
 		} else {
-			f.decodePage(r, b, k, room[next.offset-d.offset:][:next.size])
+			f.decodePage(r, b, first+k+i, next, room[next.offset-d.offset:][:next.size])
 		}
 	}
 	return n, len(room)
@@ -128,8 +149,7 @@ func (f *File) readSingly(b *phys.Batch, i int) {
 }
 
 // decodePage makes page i of its stored form.
-func (f *File) decodePage(r *pageDecoder, b *phys.Batch, i int, src []byte) {
-	d := r.descs[i]
+func (f *File) decodePage(r *pageDecoder, b *phys.Batch, i int, d pageDesc, src []byte) {
 	if codec.Method(d.flags) == codec.Raw && len(src) == f.Header.BlockSize {
 		b.Data[i] = src
 		f.noteZero(d, src)

@@ -1,4 +1,4 @@
-// Package diskdump reads kdump-compressed dumps ("KDUMP   "), their ancestor "DISKDUMP",
+// Package diskdump reads and writes kdump-compressed dumps ("KDUMP   "), their ancestor "DISKDUMP",
 // sets of them that makedumpfile --split wrote, and makedumpfile's flattened stream
 // around any of these.
 //
@@ -30,5 +30,6 @@
 // libkdumpfile's readers for what is in the wild, QEMU's dump for the other writer.
 // Read: header versions 0 to 6, 64-bit and the three 32-bit layouts, either byte order,
 // blocks of 4 KiB to 1 MiB, pages raw or in zlib, LZO, snappy or zstd. Not read: the
-// task pointers and registers of DISKDUMP.
+// task pointers and registers of DISKDUMP. Written: version 6, whole, in parts, flattened;
+// eraseinfo stands behind the notes there.
 package diskdump

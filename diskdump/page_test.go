@@ -2,6 +2,7 @@ package diskdump_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -128,6 +129,54 @@ func BenchmarkFlatten(b *testing.B) {
 	for b.Loop() {
 		if _, err := diskdump.Flatten(bytes.NewReader(stream), int64(len(stream))); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// counting counts the reads of a file.
+type counting struct {
+	*bytes.Reader
+	reads int
+}
+
+func (c *counting) ReadAt(b []byte, off int64) (int, error) {
+	c.reads++
+	return c.Reader.ReadAt(b, off)
+}
+
+// TestFewReads: pages that are asked for in order are read from the file in large pieces,
+// alone and together, and the zero pages between them take no read each.
+func TestFewReads(t *testing.T) {
+	m := &dumptest.Image{PageSize: 4096}
+	for p := range phys.PFN(1000) {
+		m.Set(p, make([]byte, 4096))
+		if p%3 != 0 {
+			m.Set(p, dumptest.Fill(4096, fmt.Sprintf("page %d ", p)))
+		}
+	}
+	for _, codec := range []dumptest.Codec{dumptest.LZO, dumptest.Raw} {
+		o := dumptest.DefaultKDUMP()
+		o.Codec = codec
+		file, err := m.KDUMP(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		singly, together := &counting{Reader: bytes.NewReader(file)}, &counting{Reader: bytes.NewReader(file)}
+		one, err1 := diskdump.New(singly, int64(len(file)))
+		all, err2 := diskdump.New(together, int64(len(file)))
+		if err := errors.Join(err1, err2); err != nil {
+			t.Fatal(err)
+		}
+		var b phys.Batch
+		for p := range phys.PFN(1000) {
+			pageOf(t, one, p)
+			if b.PFN = append(b.PFN, p); len(b.PFN) == 50 {
+				all.ReadPages(&b)
+				b.PFN = b.PFN[:0]
+			}
+		}
+		if !raceEnabled && singly.reads > 90 || together.reads > 70 {
+			t.Errorf("%s: %d reads for 1000 pages one by one, %d for batches of 50", codec, singly.reads, together.reads)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-// Package elfcore reads ELF vmcores: /proc/vmcore and its copies, makedumpfile -E,
+// Package elfcore reads and writes ELF vmcores: /proc/vmcore and its copies, makedumpfile -E,
 // QEMU's dump-guest-memory, virsh dump --memory-only, /proc/kcore, netdump, VirtualBox.
 //
 //	ehdr            e_phoff, e_phnum; the rest is not trusted

@@ -43,6 +43,25 @@ func (h *Header) decodePhdr(b []byte) phdr {
 	}
 }
 
+// appendPhdr is the reverse of decodePhdr; the pages of p_flags can all be read, written and
+// executed, as in /proc/vmcore.
+func (h *Header) appendPhdr(b []byte, p phdr, flags uint32) []byte {
+	word := h.Class / 8
+	start := len(b)
+	b = append(b, make([]byte, h.phdrSize())...)
+	out := b[start:]
+	h.Order.PutUint32(out, p.typ)
+	for i, v := range []uint64{p.offset, p.vaddr, p.paddr, p.filesz, p.memsz} {
+		bin.PutUint(out[word*(i+1):word*(i+2)], v, h.Order)
+	}
+	at := 24 // p_flags of Elf32_Phdr
+	if h.Class == 64 {
+		at = 4
+	}
+	h.Order.PutUint32(out[at:], flags)
+	return b
+}
+
 // phdrSize is the size of Elf64_Phdr or Elf32_Phdr.
 func (h *Header) phdrSize() int {
 	if h.Class == 64 {

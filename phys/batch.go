@@ -16,13 +16,17 @@ func (b *Batch) Reset() {
 	b.Data, b.Err = resized(b.Data, len(b.PFN)), resized(b.Err, len(b.PFN))
 	clear(b.Data)
 	clear(b.Err)
+	b.Stored = b.Stored[:0]
 }
 
-// Room gives n bytes for the stored form of the batch's pages. What it gave before is not
-// to be used any more.
+// Room gives n bytes more for the stored form of the batch's pages.
 func (b *Batch) Room(n int) []byte {
-	b.Stored = resized(b.Stored, n)
-	return b.Stored
+	used := len(b.Stored)
+	if used+n > cap(b.Stored) { // Data keeps what the old one holds
+		b.Stored, used = make([]byte, 0, max(n, 2*cap(b.Stored))), 0
+	}
+	b.Stored = b.Stored[:used+n]
+	return b.Stored[used:][:n:n]
 }
 
 // Page gives the room into which page i is to be decoded.

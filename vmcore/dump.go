@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
+	"slices"
 	"sync"
 
 	"github.com/kautopsy/kautopsy/diskdump"
@@ -55,6 +57,18 @@ func (d *Dump) Close() error {
 	}
 	d.files = nil
 	return errors.Join(errs...)
+}
+
+// Reads tells whether a file is one that the dump is read from: it must not be written to.
+func (d *Dump) Reads(file os.FileInfo) bool {
+	return slices.ContainsFunc(d.files, func(c io.Closer) bool {
+		f, ok := c.(*os.File)
+		if !ok {
+			return false
+		}
+		st, err := f.Stat()
+		return err == nil && os.SameFile(st, file)
+	})
 }
 
 // Name is the file's name as it was given to Open, "" from New.

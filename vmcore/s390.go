@@ -360,23 +360,18 @@ func s390Notes(m phys.Reader, prefixes []uint32) [][]byte {
 		n += copy(status[s390PRStatusPSW+n:], s[saveGPRs:savePSW])
 		copy(status[s390PRStatusPSW+n:], s[saveAccess:saveControl])
 		fp := append(append([]byte(nil), s[saveFPC:saveFPC+4]...), 0, 0, 0, 0)
-		area := appendNote(nil, "CORE", elfnote.TypePRStatus, status)
-		area = appendNote(area, "CORE", noteFPRegs, append(fp, s[saveFPRs:saveGPRs]...))
-		area = appendNote(area, "LINUX", noteS390Prefix, s[savePrefix:savePrefix+4])
-		areas = append(areas, appendNote(area, "LINUX", noteS390Ctrs, s[saveControl:saveControl+128]))
+		var area []byte
+		for _, n := range []elfnote.Note{
+			{Name: "CORE", Type: elfnote.TypePRStatus, Desc: status},
+			{Name: "CORE", Type: noteFPRegs, Desc: append(fp, s[saveFPRs:saveGPRs]...)},
+			{Name: "LINUX", Type: noteS390Prefix, Desc: s[savePrefix : savePrefix+4]},
+			{Name: "LINUX", Type: noteS390Ctrs, Desc: s[saveControl : saveControl+128]},
+		} {
+			area = elfnote.Append(area, binary.BigEndian, n)
+		}
+		areas = append(areas, area)
 	}
 	return areas
-}
-
-// appendNote appends a note whose desc is a multiple of 4 bytes.
-func appendNote(area []byte, name string, typ uint32, desc []byte) []byte {
-	be := binary.BigEndian
-	area = be.AppendUint32(area, uint32(len(name)+1))
-	area = be.AppendUint32(area, uint32(len(desc)))
-	area = be.AppendUint32(area, typ)
-	area = append(area, name...)
-	area = append(area, make([]byte, 4-len(name)%4)...) // the NUL and the padding
-	return append(area, desc...)
 }
 
 // s390VMCoreInfo follows the lowcore's pointer to the note, nil when there is none.

@@ -214,7 +214,7 @@ func TestS390Registers(t *testing.T) {
 	be.PutUint32(low[saveFPC:], 0x5005)
 	info := "OSRELEASE=6.1.0-s390x\nPAGESIZE=4096\n"
 	be.PutUint64(mem[lowcoreVMCoreInfo:], 0x9000)
-	copy(mem[0x9000:], appendNote(nil, "VMCOREINFO", 0, []byte(info)))
+	copy(mem[0x9000:], elfnote.Append(nil, be, elfnote.Note{Name: "VMCOREINFO", Desc: []byte(info)}))
 
 	_, h, err := s390(file)
 	if err != nil || len(h.Notes) != 1 || h.CPUs != 2 { // the second CPU's lowcore is not in memory

@@ -39,11 +39,16 @@ func (b *Batch) All() iter.Seq2[Page, error] {
 // may be nil. The first error of one of them ends the scan and is returned. What comes as
 // a page, and what as an error beside it, is as with Pages.
 func (d *Dump) Scan(ctx context.Context, work, deliver func(*Batch) error) error {
+	return d.scan(ctx, d.Runs(), work, deliver)
+}
+
+// scan is Scan of some runs, in ascending order.
+func (d *Dump) scan(ctx context.Context, runs iter.Seq2[phys.Run, error], work, deliver func(*Batch) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	workers := runtime.GOMAXPROCS(0)
 	slots := 2*workers + 2
 	s := &scan{
-		d: d, work: work, size: d.PageSize(),
+		d: d, runs: runs, work: work, size: d.PageSize(),
 		free: make(chan *Batch, slots), order: make(chan *Batch, slots), todo: make(chan *Batch, slots),
 	}
 	for range slots {
@@ -74,6 +79,7 @@ const (
 // with pages to read, one that is done, a free one.
 type scan struct {
 	d    *Dump
+	runs iter.Seq2[phys.Run, error]
 	work func(*Batch) error
 	size int // of a page
 
@@ -87,7 +93,7 @@ func (s *scan) feed(ctx context.Context) {
 	f := &feeder{scan: s, ctx: ctx, most: max(1, min(batchBytes, scanMemory/cap(s.free))/s.size)}
 	defer close(s.order)
 	defer close(s.todo)
-	for run, err := range s.d.c.Runs() {
+	for run, err := range s.runs {
 		switch {
 		case err != nil:
 			f.flush()

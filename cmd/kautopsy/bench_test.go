@@ -23,7 +23,7 @@ func BenchmarkSparse1TiB(b *testing.B) {
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		b.Fatalf("go build: %v\n%s", err, out)
 	}
-	for _, command := range []string{"info", "log", "triage"} {
+	for _, command := range []string{"info", "log", "triage", "verify"} {
 		b.Run(command, func(b *testing.B) {
 			var rss int64
 			for b.Loop() {

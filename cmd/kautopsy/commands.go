@@ -40,6 +40,7 @@ func commands() []command {
 		btCommand(),
 		infoCommand(),
 		verifyCommand(),
+		convertCommand(),
 		psCommand(),
 		foreachCommand(),
 		filesCommand(),

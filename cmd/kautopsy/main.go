@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"syscall"
 
 	"golang.org/x/term"
 
@@ -36,7 +37,7 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	env := &environment{
 		ctx: ctx, in: os.Stdin, err: os.Stderr, getenv: os.Getenv,
 		outTerm: terminalOf(os.Stdout), errTerm: terminalOf(os.Stderr),

@@ -110,6 +110,20 @@ func Uint(p []byte, order binary.ByteOrder) uint64 {
 	return 0
 }
 
+// PutUint writes v into the 1, 2, 4 or 8 bytes of p.
+func PutUint(p []byte, v uint64, order binary.ByteOrder) {
+	switch len(p) {
+	case 1:
+		p[0] = byte(v)
+	case 2:
+		order.PutUint16(p, uint16(v))
+	case 4:
+		order.PutUint32(p, uint32(v))
+	case 8:
+		order.PutUint64(p, v)
+	}
+}
+
 // CString is the text before the first NUL of p.
 func CString(p []byte) string {
 	for i, b := range p {

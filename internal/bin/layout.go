@@ -123,3 +123,19 @@ func (l Layout[T]) Decode(b []byte, abi ABI, version int) (T, error) {
 }
 
 func roundUp(n, align int) int { return (n + align - 1) &^ (align - 1) }
+
+// Encode makes the bytes of a structure of the given version from its members' values by
+// their C names; a member without one is zero. A value that does not fit its member is
+// cut.
+func (l Layout[T]) Encode(abi ABI, version int, nums map[string]uint64, texts map[string]string) []byte {
+	b := make([]byte, l.Size(abi, version))
+	for f, p := range l.members(abi, version) {
+		part := b[p.off : p.off+p.size]
+		if f.Kind == Bytes {
+			copy(part, texts[f.Name])
+			continue
+		}
+		PutUint(part, nums[f.Name], abi.Order)
+	}
+	return b
+}

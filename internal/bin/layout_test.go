@@ -165,3 +165,19 @@ func TestDecodeCut(t *testing.T) {
 		}
 	}
 }
+
+// TestEncode: what was encoded decodes to the same, under every ABI.
+func TestEncode(t *testing.T) {
+	nums := map[string]uint64{"phys_base": 0x11223344, "dump_level": 31, "offset_vmcoreinfo": 1 << 40, "size_vmcoreinfo": 7, "max_mapnr_64": 1 << 33}
+	want := sub{PhysBase: 0x11223344, Level: 31, InfoOff: 1 << 40, InfoSize: 7, Max64: 1 << 33}
+	for _, abi := range abis() {
+		for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+			abi.Order = order
+			b := subLayout().Encode(abi, 6, nums, nil)
+			got, err := subLayout().Decode(b, abi, 6)
+			if err != nil || got != want || len(b) != subLayout().Size(abi, 6) {
+				t.Errorf("%+v: %+v in %d bytes, %v", abi, got, len(b), err)
+			}
+		}
+	}
+}

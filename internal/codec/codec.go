@@ -61,6 +61,16 @@ func (m Method) String() string {
 	return fmt.Sprintf("flags %#x", uint32(m))
 }
 
+// ByName finds a codec by the name that String gives it.
+func ByName(name string) (Method, bool) {
+	for _, row := range methods() {
+		if row.name == name {
+			return row.bit, true
+		}
+	}
+	return 0, false
+}
+
 // Decoder decodes pages and keeps the codecs' states between them. It is for one
 // goroutine; the zero value is ready, and takes memory for the codecs that it meets.
 type Decoder struct {

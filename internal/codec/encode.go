@@ -15,7 +15,7 @@ import (
 // zlib at level 1, makedumpfile's, and LZO are coded here, zlib twice as fast as by
 // C's library; the other levels, snappy and zstd by a library, zstd as fast as that can.
 type Encoder struct {
-	Level int // of zlib, 1 to 9; 0 is 1. Kept from the first page on.
+	Level int // of zlib, 1 to 9, and zstd, 1 to 22 in the library's four steps; 0 is 1. Kept from the first page on.
 
 	windows *windows
 	deflate *deflater
@@ -121,7 +121,7 @@ func (e *Encoder) encodeSnappy(dst, src []byte) (int, error) {
 // encodeZstd writes one frame with its size and without a checksum, as makedumpfile does.
 func (e *Encoder) encodeZstd(dst, src []byte) (n int, err error) {
 	if e.zstd == nil {
-		e.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
+		e.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(max(1, e.Level))),
 			zstd.WithAllLitEntropyCompression(true), // 2 % smaller, and no slower
 			zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true))
 		if err != nil {

@@ -1,4 +1,4 @@
-// Package elfnote reads ELF notes: those of a PT_NOTE segment and, in the same form,
+// Package elfnote reads and writes ELF notes: those of a PT_NOTE segment and, in the same form,
 // those of the note area of a kdump-compressed file.
 //
 //	0       4       8       12              12+align4(namesz)
@@ -72,6 +72,19 @@ func one(area []byte, off int, order binary.ByteOrder) (n Note, next int, err er
 	n.Desc = c.Bytes(int(descsz))
 	c.Skip(min(pad4(int(descsz)), c.Len()))
 	return n, int(c.Off()), c.Err()
+}
+
+// Append appends a note to an area.
+func Append(area []byte, order binary.ByteOrder, n Note) []byte {
+	var head [headerSize]byte
+	order.PutUint32(head[0:], uint32(len(n.Name)+1))
+	order.PutUint32(head[4:], uint32(len(n.Desc)))
+	order.PutUint32(head[8:], n.Type)
+	area = append(area, head[:]...)
+	area = append(append(area, n.Name...), 0)
+	area = append(area, make([]byte, pad4(len(n.Name)+1))...)
+	area = append(area, n.Desc...)
+	return append(area, make([]byte, pad4(len(n.Desc)))...)
 }
 
 // pad4 is the number of bytes that pad n to a multiple of four.

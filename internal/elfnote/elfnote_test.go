@@ -121,3 +121,23 @@ func FuzzNotes(f *testing.F) {
 		}
 	})
 }
+
+// TestAppend: what was appended is read back, whatever its lengths.
+func TestAppend(t *testing.T) {
+	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+		var area []byte
+		for n := range 9 {
+			area = elfnote.Append(area, order, elfnote.Note{Name: strings.Repeat("n", n+1), Type: uint32(n), Desc: bytes.Repeat([]byte{'d'}, n)})
+		}
+		n := 0
+		for note, err := range elfnote.All(area, order) {
+			if err != nil || len(note.Name) != n+1 || int(note.Type) != n || len(note.Desc) != n {
+				t.Fatalf("note %d: %+v, %v", n, note, err)
+			}
+			n++
+		}
+		if n != 9 || len(area)%4 != 0 {
+			t.Errorf("%d notes in %d bytes", n, len(area))
+		}
+	}
+}
