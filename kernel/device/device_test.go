@@ -1,0 +1,155 @@
+package device_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kautopsy/kautopsy/internal/guesttest"
+	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/kernel/device"
+	"github.com/kautopsy/kautopsy/symbols"
+)
+
+func TestMain(m *testing.M) { guesttest.Main(m) }
+
+// named are the guests whose kernel names its variables; nothing of this is found in the
+// other.
+func named(t *testing.T, test func(t *testing.T, g guesttest.Guest)) {
+	guesttest.Each(t, func(t *testing.T, g guesttest.Guest) {
+		if _, err := g.Symbol("chrdevs"); errors.Is(err, symbols.ErrNoSymbol) {
+			if _, err := device.CharMajors(t.Context(), g.Kernel); !errors.Is(err, symbols.ErrNoSymbol) {
+				t.Error(err)
+			}
+			return
+		}
+		test(t, g)
+	})
+}
+
+// TestMajors: /proc/devices to the letter.
+func TestMajors(t *testing.T) {
+	named(t, func(t *testing.T, g guesttest.Guest) {
+		char, err1 := device.CharMajors(t.Context(), g.Kernel)
+		block, err2 := device.BlockMajors(t.Context(), g.Kernel)
+		if err := errors.Join(err1, err2); err != nil {
+			t.Error(err)
+		}
+		var got strings.Builder
+		for i, list := range [][]device.Major{char, block} {
+			fmt.Fprint(&got, [...]string{"Character devices:\n", "\nBlock devices:\n"}[i])
+			for _, m := range list {
+				fmt.Fprintf(&got, "%3d %s\n", m.Major, m.Name)
+			}
+		}
+		if want := g.Truth(t, "devices"); got.String() != want {
+			t.Errorf("got\n%s\nwant\n%s", got.String(), want)
+		}
+		if i := slices.IndexFunc(char, func(m device.Major) bool { return m.Name == "mem" }); i < 0 || char[i].Operations != "memory_fops" {
+			t.Errorf("mem: %+v", char)
+		}
+	})
+}
+
+// disks are the disks and partitions by name.
+func disks(t *testing.T, k *kernel.Kernel) map[string]device.Disk {
+	t.Helper()
+	out := map[string]device.Disk{}
+	for d, err := range device.Disks(t.Context(), k) {
+		if err != nil {
+			t.Error(err)
+		}
+		out[d.Name] = d
+	}
+	return out
+}
+
+// TestPartitions: number, size and name of every disk and partition with a size are those
+// of /proc/partitions.
+func TestPartitions(t *testing.T) {
+	named(t, func(t *testing.T, g guesttest.Guest) {
+		var got []string
+		for _, d := range disks(t, g.Kernel) {
+			if d.Sectors > 0 {
+				got = append(got, fmt.Sprintf("%4d  %7d %10d %s", d.Major, d.Minor, d.Sectors/2, d.Name))
+			}
+		}
+		want := strings.Split(strings.TrimSpace(g.Truth(t, "partitions")), "\n")[2:]
+		slices.Sort(got)
+		slices.Sort(want)
+		if strings.TrimSpace(strings.Join(got, "\n")) != strings.TrimSpace(strings.Join(want, "\n")) {
+			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+// TestDiskStats: what the disks did is what /proc/diskstats said; the recorder wrote to vda
+// and then unmounted it, and vdb's file system was synced with it.
+func TestDiskStats(t *testing.T) {
+	named(t, func(t *testing.T, g guesttest.Guest) {
+		have, equal := disks(t, g.Kernel), 0
+		for line := range strings.Lines(g.Truth(t, "diskstats")) {
+			var major, minor int
+			var name string
+			var n [11]uint64
+			if _, err := fmt.Sscan(line, &major, &minor, &name, &n[0], &n[1], &n[2], &n[3], &n[4], &n[5], &n[6], &n[7]); err != nil {
+				t.Fatal(err)
+			}
+			d, ok := have[name]
+			if !ok || d.Stats == nil {
+				t.Errorf("no statistics of %s", name)
+				continue
+			}
+			s := d.Stats
+			got := [8]uint64{s.IOs[0], s.Merges[0], s.Sectors[0], s.MS[0], s.IOs[1], s.Merges[1], s.Sectors[1], s.MS[1]}
+			if got == [8]uint64(n[:8]) {
+				equal++
+			} else if name != "vda" && !strings.HasPrefix(name, "vdb") {
+				t.Errorf("%s: %d, was %d", name, got, n[:8])
+			} else if got[4] < n[4] || got[6] < n[6] {
+				t.Errorf("%s: %d is less than before: %d", name, got, n[:8])
+			}
+			if d.Partition == 0 {
+				if _, err := device.InFlight(t.Context(), g.Kernel, d.Queue); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+		if equal < 2 {
+			t.Errorf("%d disks are as recorded", equal)
+		}
+	})
+}
+
+// TestResources: I/O ports and memory are those of /proc, to the letter.
+func TestResources(t *testing.T) {
+	named(t, func(t *testing.T, g guesttest.Guest) {
+		for file, walk := range map[string]func() (lines []string){
+			"ioports": func() (lines []string) {
+				for r, err := range device.Ports(t.Context(), g.Kernel) {
+					if err != nil {
+						t.Error(err)
+					}
+					lines = append(lines, r.String())
+				}
+				return lines
+			},
+			"iomem": func() (lines []string) {
+				for r, err := range device.Memory(t.Context(), g.Kernel) {
+					if err != nil {
+						t.Error(err)
+					}
+					lines = append(lines, r.String())
+				}
+				return lines
+			},
+		} {
+			want := strings.TrimSuffix(g.Truth(t, file), "\n")
+			if got := strings.Join(walk(), "\n"); got != want {
+				t.Errorf("%s\n got\n%s\nwant\n%s", file, got, want)
+			}
+		}
+	})
+}
