@@ -3,6 +3,8 @@ package kernel
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/kautopsy/kautopsy/symbols"
 )
@@ -21,6 +23,28 @@ func (k *Kernel) Cast(addr uint64, spelled string, members ...string) (Object, e
 		return Object{}, err
 	}
 	return k.Object(t, addr), nil
+}
+
+// Variable is a variable of the kernel that somebody's knowledge gives a type, as C spells
+// it: "struct resource", "struct kset *". Global knows the types of those that many ask for.
+// The error wraps symbols.ErrNoSymbol, and says so when the kernel names no variables at all.
+func (k *Kernel) Variable(name, spelled string) (Object, error) {
+	s, err := k.Symbol(name)
+	if err != nil {
+		if _, any := k.Symbol("init_task"); errors.Is(err, symbols.ErrNoSymbol) && errors.Is(any, symbols.ErrNoSymbol) {
+			err = fmt.Errorf("%w (CONFIG_KALLSYMS_ALL is off: the kernel has no names of variables)", err)
+		}
+		return Object{}, err
+	}
+	base := strings.TrimRight(spelled, "* ")
+	o, err := k.Cast(s.Addr, base)
+	if err != nil {
+		return o, fmt.Errorf("variable %s: %w", name, err)
+	}
+	for range strings.Count(spelled, "*") {
+		o = k.Object(o.Type.PointerTo(k.ptrSize()), s.Addr)
+	}
+	return o, nil
 }
 
 // CastIn is Cast to a type that a module brings, unless it is built into the kernel. Kernels

@@ -57,6 +57,7 @@ func commands() []command {
 		mountCommand(),
 		timerCommand(),
 		irqCommand(),
+		sysCommand(), modCommand(), mountCommand(), devCommand(),
 		symCommand(),
 		structCommand(),
 		unionCommand(),

@@ -62,6 +62,17 @@ var documents = []struct {
 		"schema mounts missing",
 		map[string]string{"mounts": "mount superblock id dev type device dir options options_complete"},
 	},
+	{
+		[]string{"dev"},
+		"schema char block disks ioports iomem missing",
+		map[string]string{
+			"char":        "major minor minors name cdev operations",
+			"block":       "major minor name",
+			"disks":       "name major minor partition size gendisk request_queue operations stats",
+			"disks.stats": "reads read_sectors read_ms writes write_sectors write_ms",
+			"ioports":     "start end depth name",
+		},
+	},
 	{[]string{"rd", "init_task", "4"}, "schema address physical word_bytes words missing", nil},
 	{
 		[]string{"vtop", "init_task"},

@@ -66,7 +66,7 @@ const buckets = 255
 
 // majors walks a table of 255 chains.
 func majors(ctx context.Context, k *kernel.Kernel, table, entry string) (found []Major, err error) {
-	first, err := variable(k, table, entry+" *")
+	first, err := k.Variable(table, entry+" *")
 	if err != nil {
 		return nil, err
 	}
@@ -110,28 +110,11 @@ func (m *Major) read() error {
 	return f.Err()
 }
 
-// variable is a variable of the kernel that is of that type.
-func variable(k *kernel.Kernel, name, spelled string) (kernel.Object, error) {
-	s, err := k.Symbol(name)
-	if err != nil {
-		return kernel.Object{}, err
-	}
-	base, pointer := spelled, false
-	if n := len(spelled) - 2; spelled[n:] == " *" {
-		base, pointer = spelled[:n], true
-	}
-	o, err := k.Cast(s.Addr, base)
-	if err == nil && pointer {
-		o = k.Object(o.Type.PointerTo(k.PtrSize()), s.Addr)
-	}
-	return o, err
-}
-
 // charDevices are the addresses of struct cdev by device number: cdev_map (drivers/base/map.c)
 // holds those that cdev_add was told of, which need not be those of chrdevs.
 func charDevices(ctx context.Context, k *kernel.Kernel) (map[int]uint64, error) {
 	out := map[int]uint64{}
-	table, err := variable(k, "cdev_map", "struct kobj_map *")
+	table, err := k.Variable("cdev_map", "struct kobj_map *")
 	if err != nil {
 		return out, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/kautopsy/kautopsy/internal/guesttest"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/kernel/device"
+	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols"
 )
 
@@ -111,6 +112,9 @@ func TestDiskStats(t *testing.T) {
 			} else if got[4] < n[4] || got[6] < n[6] {
 				t.Errorf("%s: %d is less than before: %d", name, got, n[:8])
 			}
+			if d.Stats.Bios != [2]int{} {
+				t.Errorf("%s: %d bios in flight", name, d.Stats.Bios)
+			}
 			if d.Partition == 0 {
 				if _, err := device.InFlight(t.Context(), g.Kernel, d.Queue); err != nil {
 					t.Errorf("%s: %v", name, err)
@@ -152,4 +156,86 @@ func TestResources(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestInFlight: a request that the driver has is found; one of another queue is not.
+func TestInFlight(t *testing.T) {
+	queue := disks(t, guesttest.Tiny(t).Kernel)["vdb"].Queue
+	var want uint64
+	k := guesttest.Altered(t, func(k *kernel.Kernel, m guesttest.Memory) {
+		all, err := device.Requests(t.Context(), k, queue)
+		if err != nil || len(all) < 2 {
+			t.Fatalf("%d requests, %v", len(all), err)
+		}
+		want = all[0].Addr
+		m.PutUint(all[0].Object, "state", 1)
+		m.PutUint(all[0].Object, "cmd_flags", 1)
+		m.PutUint(all[0].Object, "__data_len", 4096)
+		m.PutUint(all[1].Object, "state", 1)
+		m.PutUint(all[1].Object, "q", queue+8)
+	})
+	list, err := device.InFlight(t.Context(), k, queue)
+	if err != nil || len(list) != 1 || list[0].Addr != want || !list[0].Write || list[0].Bytes != 4096 {
+		t.Errorf("%+v, %v; want %#x", list, err, want)
+	}
+}
+
+// TestResourcesDamaged: a tree that leads back into itself ends.
+func TestResourcesDamaged(t *testing.T) {
+	k := guesttest.Altered(t, func(k *kernel.Kernel, m guesttest.Memory) {
+		for r, err := range device.Ports(t.Context(), k) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Depth == 1 {
+				m.PutUint(r.Object, "sibling", r.Addr)
+			}
+		}
+	})
+	n := 0
+	var last error
+	for _, last = range device.Ports(t.Context(), k) {
+		n++
+	}
+	if n < 10 || !errors.Is(last, phys.ErrCorrupt) {
+		t.Errorf("%d ranges, %v", n, last)
+	}
+}
+
+// TestMajorsDamaged: so does a chain.
+func TestMajorsDamaged(t *testing.T) {
+	k := guesttest.Altered(t, func(k *kernel.Kernel, m guesttest.Memory) {
+		list, err := device.CharMajors(t.Context(), k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.PutUint(list[0].Object, "next", list[0].Addr)
+	})
+	if list, err := device.CharMajors(t.Context(), k); !errors.Is(err, phys.ErrCorrupt) || len(list) > 1<<13 {
+		t.Errorf("%d majors, %v", len(list), err)
+	}
+}
+
+// TestBios: what a driver without requests counts is added over the CPUs.
+func TestBios(t *testing.T) {
+	k := guesttest.Altered(t, func(k *kernel.Kernel, m guesttest.Memory) {
+		at, err := disks(t, k)["vdb"].Pointer("bd_stats")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for cpu, n := range []uint64{3, 1<<64 - 1} {
+			va, err := k.PerCPUAddr(at, cpu)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o, err := k.Cast(va, "struct disk_stats")
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.PutUint(o, "in_flight[1].a.counter", n)
+		}
+	})
+	if got := disks(t, k)["vdb"].Stats.Bios; got != [2]int{0, 2} {
+		t.Errorf("%d bios", got)
+	}
 }

@@ -31,6 +31,8 @@ type Disk struct {
 // discards (4.18 on) and flushes (5.5 on).
 type Stats struct {
 	IOs, Merges, Sectors, MS [4]uint64
+
+	Bios [2]int // reads and writes that a driver without requests has not ended (5.0 on)
 }
 
 // Disks yields disks and partitions in the order in which they appeared. An error about one
@@ -62,14 +64,14 @@ func Disks(ctx context.Context, k *kernel.Kernel) iter.Seq2[Disk, error] {
 // subsystem is the struct subsys_private of a class: it held it until 6.3, since then
 // (7b884b7f24b42) the sets of class_kset do.
 func subsystem(ctx context.Context, k *kernel.Kernel, class string) (kernel.Object, error) {
-	c, err := variable(k, class, "struct class")
+	c, err := k.Variable(class, "struct class")
 	if err != nil {
 		return c, err
 	}
 	if c.Has("p") {
 		return c.Follow("p")
 	}
-	set, err := variable(k, "class_kset", "struct kset *")
+	set, err := k.Variable("class_kset", "struct kset *")
 	if err != nil {
 		return c, err
 	}
@@ -226,5 +228,17 @@ func (s *Stats) add(o kernel.Object) error {
 			to[i], err = to[i]+n, cmp.Or(err, uerr)
 		}
 	}
-	return err
+	return cmp.Or(err, s.addBios(o))
+}
+
+// addBios adds what one CPU counted of bios in flight.
+func (s *Stats) addBios(o kernel.Object) error {
+	for i := range s.Bios {
+		n, err := o.Int(fmt.Sprintf("in_flight[%d].a.counter", i), fmt.Sprintf("in_flight[%d].counter", i))
+		if err != nil && !errors.Is(err, symbols.ErrNoMember) {
+			return err
+		}
+		s.Bios[i] += int(n)
+	}
+	return nil
 }

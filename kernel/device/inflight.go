@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/phys"
@@ -16,6 +17,7 @@ type Request struct {
 	kernel.Object
 
 	Tag    int
+	State  int  // enum mq_rq_state: idle, in flight, complete
 	Write  bool // it carries data to the disk
 	Sector uint64
 	Bytes  uint64
@@ -24,10 +26,19 @@ type Request struct {
 // maxTags bounds the requests of one hardware queue; the kernel allows 10240.
 const maxTags = 1 << 16
 
-// InFlight are the requests of a queue that its driver holds: those of its hardware queues'
-// tags in the state MQ_RQ_IN_FLIGHT (block/blk-mq.c). A disk without such queues (before
-// 3.13, or a driver that works on bios) is an error that wraps phys.ErrUnsupported.
-func InFlight(ctx context.Context, k *kernel.Kernel, queue uint64) (list []Request, err error) {
+// mqInFlight is MQ_RQ_IN_FLIGHT of enum mq_rq_state (4.16 on).
+const mqInFlight = 1
+
+// InFlight are the requests of a queue that its driver has, see Requests.
+func InFlight(ctx context.Context, k *kernel.Kernel, queue uint64) ([]Request, error) {
+	list, err := Requests(ctx, k, queue)
+	return slices.DeleteFunc(list, func(r Request) bool { return r.State != mqInFlight }), err
+}
+
+// Requests are the last requests that each tag of a queue's hardware queues had, whatever
+// became of them (block/blk-mq.c). A disk without such queues (before 3.13, or a driver that
+// works on bios) is an error that wraps phys.ErrUnsupported.
+func Requests(ctx context.Context, k *kernel.Kernel, queue uint64) (list []Request, err error) {
 	q, err := k.Cast(queue, "struct request_queue", "mq_ops")
 	if err != nil {
 		return nil, err
@@ -52,7 +63,7 @@ func InFlight(ctx context.Context, k *kernel.Kernel, queue uint64) (list []Reque
 			continue
 		}
 		seen[tags.Addr] = true
-		if list, err = busy(list, tags, queue); err != nil {
+		if list, err = requests(list, tags, queue); err != nil {
 			return list, err
 		}
 	}
@@ -95,12 +106,9 @@ func hardwareQueues(ctx context.Context, k *kernel.Kernel, q kernel.Object) (lis
 	return list, err
 }
 
-// inFlight is MQ_RQ_IN_FLIGHT of enum mq_rq_state.
-const inFlight = 1
-
-// busy adds the requests of a set of tags that a queue's driver holds. A slot keeps the last
-// request of its tag, which may be another queue's.
-func busy(list []Request, tags kernel.Object, queue uint64) ([]Request, error) {
+// requests adds those of a set of tags. A slot keeps the last request of its tag, which may
+// be another queue's.
+func requests(list []Request, tags kernel.Object, queue uint64) ([]Request, error) {
 	n, err := tags.Uint("nr_tags")
 	if err == nil && n > maxTags {
 		err = fmt.Errorf("%d tags: %w", n, phys.ErrCorrupt)
@@ -128,15 +136,13 @@ func busy(list []Request, tags kernel.Object, queue uint64) ([]Request, error) {
 			return list, err
 		}
 		f := o.Fields()
-		if f.Uint("state") != inFlight || f.Pointer("q") != queue {
-			if err := f.Err(); err != nil {
-				return list, err
-			}
-			continue
-		}
-		list = append(list, Request{o, int(i), f.Uint("cmd_flags")&1 != 0, f.Uint("__sector"), f.Uint("__data_len")})
+		r := Request{o, int(i), int(f.Uint("state")), f.Uint("cmd_flags")&1 != 0, f.Uint("__sector"), f.Uint("__data_len")}
+		mine := f.Pointer("q") == queue
 		if err := f.Err(); err != nil {
 			return list, err
+		}
+		if mine {
+			list = append(list, r)
 		}
 	}
 	return list, nil

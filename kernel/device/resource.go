@@ -47,7 +47,7 @@ const (
 
 func resources(ctx context.Context, k *kernel.Kernel, root string) iter.Seq2[Resource, error] {
 	return func(yield func(Resource, error) bool) {
-		top, err := variable(k, root, "struct resource")
+		top, err := k.Variable(root, "struct resource")
 		if err == nil {
 			w := walk{seen: map[uint64]bool{}, width: 8, yield: yield}
 			var end uint64
