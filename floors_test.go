@@ -25,7 +25,7 @@ var floor = map[string]int{
 	"cmd/kautopsy": 8,
 	"vmcore": 4, "kernel": 5, "triage": 7, "cmd/kautopsy": 8,
 	"kernel/lock": 6, "kernel/mm": 6, "kernel/vfs": 6,
-	"vmcore": 4, "kernel": 5, "kernel/mm": 6, "kernel/vfs": 6, "kernel/device": 6, "triage": 7, "cmd/kautopsy": 8,
+	"kernel/device": 6, "kernel/ipc": 6, "kernel/network": 6,
 }
 
 // forTests may be imported by tests of any floor and by nothing else.

@@ -58,6 +58,7 @@ func commands() []command {
 		timerCommand(),
 		irqCommand(),
 		sysCommand(), modCommand(), mountCommand(), devCommand(),
+		sysCommand(), modCommand(), mountCommand(), devCommand(), netCommand(), ipcsCommand(),
 		symCommand(),
 		structCommand(),
 		unionCommand(),

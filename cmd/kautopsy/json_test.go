@@ -73,6 +73,16 @@ var documents = []struct {
 			"ioports":     "start end depth name",
 		},
 	},
+	{
+		[]string{"ipcs"},
+		"schema shared_memory semaphores message_queues missing",
+		map[string]string{
+			"shared_memory": "address key id uid gid cuid cgid perms size nattch status cpid lpid rss_bytes swap_bytes " +
+				"attach_time change_time",
+			"semaphores":     "address key id uid gid cuid cgid perms nsems change_time",
+			"message_queues": "address key id uid gid cuid cgid perms bytes messages lspid lrpid send_time change_time",
+		},
+	},
 	{[]string{"rd", "init_task", "4"}, "schema address physical word_bytes words missing", nil},
 	{
 		[]string{"vtop", "init_task"},
