@@ -17,13 +17,14 @@ type netFlags struct {
 	sockets    bool
 	all        bool
 	neighbours bool
+	routes     bool
 	json       bool
 }
 
 func netCommand() command {
 	return command{
 		name: "net", group: "The system", args: "DUMP [PID|TASK|COMM…]",
-		short: "interfaces, sockets, neighbours",
+		short: "interfaces, sockets, neighbours, routes",
 		long: `Shows the interfaces of the network that process 1 sees, or with -n another
 task. Counters that only a driver's own code could tell are not shown. -s takes
 tasks, without one the task that crashed. -S shows what the tables of TCP, UDP,
@@ -36,6 +37,7 @@ is connections that wait.`,
 			fs.BoolVarP(&f.sockets, "sockets", "s", false, "the sockets that tasks have open")
 			fs.BoolVarP(&f.all, "all-sockets", "S", false, "all sockets")
 			fs.BoolVarP(&f.neighbours, "arp", "a", false, "neighbours: the ARP cache and that of IPv6")
+			fs.BoolVarP(&f.routes, "routes", "r", false, "IPv4 routes of all tables but the local one")
 			fs.IntVarP(&f.pid, "namespace", "n", 1, "the network that the task `PID` sees")
 			fs.BoolVar(&f.json, "json", false, "JSON")
 			return f.run
@@ -48,6 +50,7 @@ type netAnswer struct {
 	interfaces []netDevice
 	sockets    []socket
 	neighbours []network.Neighbour
+	routes     []network.Route
 }
 
 // netDevice is an interface that could perhaps not be read in full.
@@ -71,7 +74,7 @@ func (f *netFlags) run(env *environment, args []string) error {
 	} else if err := noMore(rest); err != nil {
 		return err
 	}
-	if f.all || f.neighbours || !f.sockets {
+	if f.all || f.neighbours || f.routes || !f.sockets {
 		if err := f.namespace(env, k, a, lack); err != nil {
 			return err
 		}
@@ -107,6 +110,13 @@ func (f *netFlags) namespace(env *environment, k *kernel.Kernel, a *netAnswer, l
 	case f.neighbours:
 		a.neighbours, err = network.Neighbours(env.ctx, k, ns)
 		lack.add("neighbours", err)
+	case f.routes:
+		for r, err := range network.Routes(env.ctx, k, ns) {
+			lack.add("routes", err)
+			if err == nil && r.Table != network.LocalTable {
+				a.routes = append(a.routes, r)
+			}
+		}
 	default:
 		for i, err := range network.Interfaces(env.ctx, k, ns) {
 			lack.add("interfaces", err)
@@ -130,9 +140,45 @@ func (f *netFlags) print(w io.Writer, a *netAnswer) {
 		for _, n := range a.neighbours {
 			fmt.Fprintf(w, "%016x %-10s %-15s %-17s %s\n", n.Addr, n.StateName(), printable(n.Interface), n.MAC, n.Address)
 		}
+	case f.routes:
+		for _, r := range a.routes {
+			fmt.Fprintln(w, routeLine(r))
+		}
 	default:
 		printInterfaces(w, a.interfaces)
 	}
+}
+
+// routeLine is a route as ip route prints it.
+func routeLine(r network.Route) string {
+	var b strings.Builder
+	if t := r.TypeName(); t != "unicast" {
+		b.WriteString(t + " ")
+	}
+	switch {
+	case r.Destination.Bits() == 0:
+		b.WriteString("default")
+	case r.Destination.IsSingleIP():
+		b.WriteString(r.Destination.Addr().String())
+	default:
+		b.WriteString(r.Destination.String())
+	}
+	if r.Gateway.IsValid() {
+		fmt.Fprintf(&b, " via %s", r.Gateway)
+	}
+	if r.Interface != "" {
+		fmt.Fprintf(&b, " dev %s", printable(r.Interface))
+	}
+	if r.Table != network.MainTable {
+		fmt.Fprintf(&b, " table %d", r.Table)
+	}
+	if r.Source.IsValid() {
+		fmt.Fprintf(&b, " src %s", r.Source)
+	}
+	if r.Metric != 0 {
+		fmt.Fprintf(&b, " metric %d", r.Metric)
+	}
+	return b.String()
 }
 
 // printInterfaces prints what ip addr has, and the counters of /proc/net/dev.
@@ -196,6 +242,36 @@ type netNeighbour struct {
 	State     string     `json:"state"`
 }
 
+type netRoute struct {
+	Alias       hexAddress `json:"fib_alias"`
+	Table       int        `json:"table"`
+	Type        string     `json:"type"`
+	Destination string     `json:"destination"`
+	Gateway     string     `json:"gateway,omitempty"`
+	Interface   string     `json:"interface,omitempty"`
+	Source      string     `json:"source,omitempty"`
+	Metric      uint64     `json:"metric"`
+}
+
+// routeEntries are the routes as JSON has them.
+func routeEntries(list []network.Route) []netRoute {
+	out := make([]netRoute, 0, len(list))
+	for _, r := range list {
+		e := netRoute{
+			Alias: hexAddress(r.Addr), Table: r.Table, Type: r.TypeName(), Destination: r.Destination.String(),
+			Interface: r.Interface, Metric: r.Metric,
+		}
+		if r.Gateway.IsValid() {
+			e.Gateway = r.Gateway.String()
+		}
+		if r.Source.IsValid() {
+			e.Source = r.Source.String()
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
 func (a *netAnswer) document(missing []kernel.Missing) any {
 	interfaces, neighbours := []netInterface{}, []netNeighbour{}
 	for _, i := range a.interfaces {
@@ -220,6 +296,7 @@ func (a *netAnswer) document(missing []kernel.Missing) any {
 		Interfaces []netInterface   `json:"interfaces"`
 		Sockets    []netSocket      `json:"sockets"`
 		Neighbours []netNeighbour   `json:"neighbours"`
+		Routes     []netRoute       `json:"routes"`
 		Missing    []kernel.Missing `json:"missing"`
-	}{schema, interfaces, socketEntries(a.sockets), neighbours, missing}
+	}{schema, interfaces, socketEntries(a.sockets), neighbours, routeEntries(a.routes), missing}
 }

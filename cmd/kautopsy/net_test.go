@@ -34,6 +34,20 @@ func TestPrintNet(t *testing.T) {
 	}, false)
 	b.WriteByte('\n')
 	printSockets(&b, nil, false)
+	b.WriteByte('\n')
+	for _, r := range []network.Route{
+		{
+			Table: 254, Type: 1, Destination: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("10.0.2.2"),
+			Interface: "eth0", Metric: 100,
+		},
+		{
+			Table: 7, Type: 1, Destination: netip.MustParsePrefix("10.0.2.0/24"), Interface: "eth0",
+			Source: netip.MustParseAddr("10.0.2.15"),
+		},
+		{Table: 254, Type: 6, Destination: netip.MustParsePrefix("192.0.2.1/32")},
+	} {
+		b.WriteString(routeLine(r) + "\n")
+	}
 	const want = `   NET_DEVICE    NAME              MTU MAC               STATE      ADDRESSES
 ffff888004b10000 lo              65536 00:00:00:00:00:00 UP         127.0.0.1/8 ::1/128
 ffff888004b20000 eth\x1b0         1500                   UP (no carrier)
@@ -50,6 +64,10 @@ ffff888004c20000 unix    ESTABLISHED      0      0      17 @x    ffff888004c3000
 ffff888004c40000 packet  (not all in the dump)
 
 No sockets
+
+default via 10.0.2.2 dev eth0 metric 100
+10.0.2.0/24 dev eth0 table 7 src 10.0.2.15
+blackhole 192.0.2.1
 `
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
