@@ -128,27 +128,38 @@ func charDevices(ctx context.Context, k *kernel.Kernel) (map[int]uint64, error) 
 	for i := range uint64(buckets) {
 		slot, err := probes.Index(i)
 		for n := 0; err == nil; n++ {
-			var at uint64
-			if at, err = slot.Pointer(); err != nil || at == 0 {
+			slot, err = probe(slot, out)
+			if slot.Addr == 0 {
 				break
 			}
-			if err = ctx.Err(); err == nil && n > maxChain {
+			if n > maxChain {
 				err = phys.ErrCorrupt
 			}
-			var p kernel.Object
-			if p, err = slot.Follow(); err == nil {
-				f := p.Fields()
-				out[int(f.Uint("dev"))] = f.Pointer("data")
-				if err = f.Err(); err == nil {
-					slot, err = p.Member("next")
-				}
-			}
+			err = cmp.Or(err, ctx.Err())
 		}
 		if err != nil {
 			return out, fmt.Errorf("cdev_map: %w", err)
 		}
 	}
 	return out, nil
+}
+
+// probe takes the struct probe that a pointer leads to, and gives the pointer to the next;
+// no object when there is none.
+func probe(slot kernel.Object, out map[int]uint64) (next kernel.Object, err error) {
+	if at, err := slot.Pointer(); err != nil || at == 0 {
+		return next, err
+	}
+	p, err := slot.Follow()
+	if err != nil {
+		return next, err
+	}
+	f := p.Fields()
+	out[int(f.Uint("dev"))] = f.Pointer("data")
+	if err := f.Err(); err != nil {
+		return next, err
+	}
+	return p.Member("next")
 }
 
 // operations is the symbol of what a struct cdev does, "" if nothing has that address.

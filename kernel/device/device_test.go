@@ -210,7 +210,23 @@ func TestMajorsDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.PutUint(list[0].Object, "next", list[0].Addr)
+		cdevs, err := k.Variable("cdev_map", "struct kobj_map *")
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, err := cdevs.Follow()
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := table.Follow("probes[1]")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.PutUint(first, "next", first.Addr)
 	})
+	if err := device.CDevs(t.Context(), k); !errors.Is(err, phys.ErrCorrupt) {
+		t.Error(err)
+	}
 	if list, err := device.CharMajors(t.Context(), k); !errors.Is(err, phys.ErrCorrupt) || len(list) > 1<<13 {
 		t.Errorf("%d majors, %v", len(list), err)
 	}
