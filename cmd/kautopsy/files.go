@@ -44,7 +44,26 @@ process when no task is named.`,
 type openFiles struct {
 	task   kernel.Task
 	places vfs.Places
+	lost   bool // some of these could not be read
 	files  []openFile
+}
+
+// where tells root, working directory and program; "" of a task that has ended.
+func (o openFiles) where() string {
+	if o.places == (vfs.Places{}) && !o.lost {
+		return ""
+	}
+	show := func(path string) string {
+		if path == "" {
+			return notAll
+		}
+		return printable(path)
+	}
+	line := fmt.Sprintf("ROOT: %s    CWD: %s", show(o.places.Root), show(o.places.CWD))
+	if o.places.Exe != "" {
+		line += "    EXE: " + printable(o.places.Exe)
+	}
+	return line
 }
 
 // openFile is a file that could perhaps not be read in full.
@@ -104,6 +123,7 @@ func readFiles(env *environment, k *kernel.Kernel, t kernel.Task, lack *lacking)
 	var err error
 	o.places, err = vfs.PlacesOf(k, t)
 	lack.add("files", err)
+	o.lost = err != nil
 	for file, err := range vfs.Files(env.ctx, k, t) {
 		lack.add("files", err)
 		if file.FD >= 0 {
@@ -129,18 +149,14 @@ func (o openFiles) matching(text string) openFiles {
 // path is what stands in the last column.
 func (f openFile) path() string {
 	if f.err != nil && f.Path == "" {
-		return "(not in the dump)"
+		return notAll
 	}
 	return printable(f.Path)
 }
 
 func (f *filesFlags) print(w io.Writer, o openFiles) {
 	fmt.Fprintln(w, taskHead(o.task))
-	if f.search == "" {
-		where := fmt.Sprintf("ROOT: %s    CWD: %s", printable(o.places.Root), printable(o.places.CWD))
-		if o.places.Exe != "" {
-			where += "    EXE: " + printable(o.places.Exe)
-		}
+	if where := o.where(); f.search == "" && where != "" {
 		fmt.Fprintln(w, where)
 	}
 	switch {

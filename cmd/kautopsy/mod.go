@@ -113,8 +113,12 @@ func printModules(w io.Writer, mods []kernel.ModuleInfo) {
 		if m.State != 0 {
 			by = strings.TrimSpace("(" + m.State.String() + ") " + by)
 		}
-		line := fmt.Sprintf("%016x %016x %9d %4s %-5s %-*s  %s",
-			m.Addr, m.Base, m.Size, refs(m), kernel.ModuleTaints(m.Taints), width, printable(m.Name), printable(by))
+		base, size := "       ?", "?"
+		if m.Size > 0 {
+			base, size = fmt.Sprintf("%016x", m.Base), fmt.Sprint(m.Size)
+		}
+		line := fmt.Sprintf("%016x %-16s %9s %4s %-5s %-*s  %s",
+			m.Addr, base, size, refs(m), kernel.ModuleTaints(m.Taints), width, printable(m.Name), printable(by))
 		fmt.Fprintln(w, strings.TrimRight(line, " "))
 	}
 }
@@ -191,8 +195,11 @@ func modDocument(mods []kernel.ModuleInfo, typed bool, missing []kernel.Missing)
 	for _, m := range mods {
 		e := modEntry{Name: m.Name, Address: hexAddress(m.Addr), UsedBy: append([]string{}, m.UsedBy...)}
 		if typed {
-			e.Base, e.Size, e.State, e.Permanent = hexAddress(m.Base), &m.Size, m.State.String(), m.Permanent
+			e.State, e.Permanent = m.State.String(), m.Permanent
 			e.Taints, e.Version, e.SrcVersion, e.BuildID, e.Args = kernel.ModuleTaints(m.Taints), m.Version, m.SrcVersion, m.BuildID, m.Args
+		}
+		if m.Size > 0 {
+			e.Base, e.Size = hexAddress(m.Base), &m.Size
 		}
 		if typed && m.Refs >= 0 {
 			e.Refs = &m.Refs

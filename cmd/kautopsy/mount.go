@@ -54,11 +54,11 @@ func (f *mountFlags) run(env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	var mounts []vfs.Mount
+	var mounts []mounted
 	for m, err := range vfs.Mounts(env.ctx, k, task) {
 		lack.add("mounts", err)
 		if m.Addr != 0 && wantedMount(m, names) {
-			mounts = append(mounts, m)
+			mounts = append(mounts, mounted{m, err != nil})
 		}
 	}
 	var open map[uint64][]mountUser
@@ -74,7 +74,9 @@ func (f *mountFlags) run(env *environment, args []string) error {
 		return lack.list[0].Err
 	case f.proc:
 		for _, m := range mounts {
-			fmt.Fprintf(env.out, "%s %s %s %s 0 0\n", octal(m.Device), octal(m.Dir), octal(m.Type), optionsOf(m))
+			if !m.broken {
+				fmt.Fprintf(env.out, "%s %s %s %s 0 0\n", octal(m.Device), octal(m.Dir), octal(m.Type), optionsOf(m))
+			}
 		}
 	default:
 		printMounts(env.out, mounts, open)
@@ -82,6 +84,12 @@ func (f *mountFlags) run(env *environment, args []string) error {
 	lack.list = lack.list[len(missing):] // told already
 	lack.tell()
 	return nil
+}
+
+// mounted is a mount that could perhaps not be read in full.
+type mounted struct {
+	vfs.Mount
+	broken bool
 }
 
 // taskOfPID is the task of a PID.
@@ -106,7 +114,10 @@ func wantedMount(m vfs.Mount, names []string) bool {
 }
 
 // optionsOf are a mount's options as /proc/mounts has them.
-func optionsOf(m vfs.Mount) string {
+func optionsOf(m mounted) string {
+	if m.broken {
+		return notAll
+	}
 	words := m.Options
 	if !m.Complete {
 		words = append(words[:len(words):len(words)], "…")
@@ -120,7 +131,7 @@ func octal(s string) string {
 }
 
 // printMounts prints crash's table, with the options behind it.
-func printMounts(w io.Writer, mounts []vfs.Mount, open map[uint64][]mountUser) {
+func printMounts(w io.Writer, mounts []mounted, open map[uint64][]mountUser) {
 	types, devices, dirs := len("TYPE"), len("DEVNAME"), len("DIRNAME")
 	for _, m := range mounts {
 		types, devices, dirs = max(types, columns(m.Type)), max(devices, columns(octal(m.Device))), max(dirs, columns(octal(m.Dir)))
@@ -173,9 +184,12 @@ type mountEntry struct {
 	Open       []mountUser `json:"open,omitempty"`
 }
 
-func mountDocument(mounts []vfs.Mount, open map[uint64][]mountUser, missing []kernel.Missing) any {
+func mountDocument(mounts []mounted, open map[uint64][]mountUser, missing []kernel.Missing) any {
 	list := make([]mountEntry, 0, len(mounts))
 	for _, m := range mounts {
+		if m.broken {
+			continue // it is among what is missing
+		}
 		list = append(list, mountEntry{
 			hexAddress(m.Addr), hexAddress(m.Superblock), m.ID, fmt.Sprintf("%d:%d", m.Major, m.Minor), m.Type, m.Device, m.Dir,
 			m.Options, m.Complete, open[m.Superblock],
