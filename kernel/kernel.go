@@ -7,6 +7,7 @@
 //	symbol.go    names and addresses: kallsyms in memory, modules
 //	types.go     types: BTF in memory, of the kernel and of modules; types_object.go reads by them
 //	value.go     values with all their members, value_text.go prints them; expr.go names them as C does
+//	search.go    values and texts in all of memory
 //	log.go       the log, whichever of its three forms the kernel has
 //	system.go    the banner: release, date, load, tasks, memory
 //	task.go      tasks, by the types; task_args.go, task_times.go what else is known of them

@@ -67,6 +67,7 @@ func commands() []command {
 		whatisCommand(),
 		listCommand(),
 		treeCommand(),
+		searchCommand(),
 		completionCommand(),
 		manCommand(),
 		versionCommand(),
