@@ -46,6 +46,7 @@ func trees(t *testing.T, k *kernel.Kernel, tr truth) {
 	}
 	interrupts(t, k, b, tr.text("interrupts"))
 	timers(t, k, b)
+	fairTasks(t, k, b)
 	pageCache(t, k, b)
 }
 
@@ -268,6 +269,49 @@ func timers(t *testing.T, k *kernel.Kernel, b *symbols.BTF) {
 	if t.Logf("timers: %d", count); count == 0 {
 		t.Error("no timers")
 	}
+}
+
+// fairTasks counts what waits for a CPU: the one that runs is not in the tree.
+func fairTasks(t *testing.T, k *kernel.Kernel, b *symbols.BTF) {
+	t.Helper()
+	entity := find(t, b, "struct sched_entity")
+	waiting := 0
+	for cpu := range k.CPUs() {
+		rq, err := k.PerCPU(b, "runqueues", cpu)
+		if err != nil {
+			t.Fatal(err)
+		}
+		root, err := rq.Member("cfs.tasks_timeline")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := rq.Fields()
+		want, curr, last := int(f.Uint("cfs.nr_queued", "cfs.nr_running")), f.Pointer("cfs.curr"), int64(0)
+		if f.Err() != nil {
+			t.Fatal(f.Err())
+		}
+		if curr != 0 {
+			want--
+		}
+		got := 0
+		for o, err := range k.RBTree(t.Context(), root.Addr, entity, "run_node") {
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			key, err := o.Int("deadline", "vruntime")
+			if err != nil || got > 0 && key-last < 0 || o.Addr == curr {
+				t.Errorf("entity %#x at %d behind %d, %v", o.Addr, key, last, err)
+			}
+			last = key
+			got++
+		}
+		if got != want {
+			t.Errorf("%d entities wait for CPU %d, %d in the tree", want, cpu, got)
+		}
+		waiting += got
+	}
+	t.Logf("fair tasks: %d wait", waiting)
 }
 
 // pageCache counts the pages of all files, as each file does itself.

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/kautopsy/kautopsy/internal/bin"
 	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/kernel/mm"
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols"
 )
@@ -22,6 +25,9 @@ type rdFlags struct {
 	w8, w16, w32, w64          bool
 	decimal, udecimal, noASCII bool
 	ascii, symbol              bool
+	slab                       int
+	network                    bool
+	file                       string
 	end                        string
 	offset                     string
 	json                       bool
@@ -47,6 +53,9 @@ with 0x. Memory that is not in the dump ends the output and is named.`,
 			fs.BoolVarP(&f.noASCII, "no-ascii", "x", false, "no text at the right")
 			fs.BoolVarP(&f.ascii, "ascii", "a", false, "text only; COUNT is in bytes, without it up to the first unprintable one")
 			fs.BoolVarP(&f.symbol, "symbolic", "s", false, "show words that are addresses as symbols")
+			fs.CountVarP(&f.slab, "slab", "S", "as -s, and [CACHE] for what leads into a slab; -SS [ADDRESS:CACHE]")
+			fs.BoolVarP(&f.network, "network", "N", false, "words are in network byte order")
+			fs.StringVarP(&f.file, "raw", "r", "", "write the bytes to `FILE` and print nothing")
 			fs.StringVarP(&f.end, "end", "e", "", "read up to `ADDRESS` in place of COUNT")
 			fs.StringVarP(&f.offset, "offset", "o", "", "add `OFFSET` to the address")
 			fs.BoolVar(&f.json, "json", false, "print JSON")
@@ -80,10 +89,14 @@ func (f *rdFlags) run(env *environment, args []string) error {
 	if len(rest) > 2 {
 		return usagef("one argument too many: %q", rest[2])
 	}
+	f.symbol = f.symbol || f.slab > 0
 	if f.symbol && (f.w8 || f.w16 || f.w32 || f.w64 || f.ascii) {
 		return usagef("-s shows words as wide as a pointer, so not with -8, -16, -32, -64 or -a")
 	}
-	r := &reading{k: k, f: f, width: f.width(k), w: env.out}
+	r := &reading{k: k, f: f, width: f.width(k), w: env.out, order: k.Dump().Header.Order}
+	if f.network {
+		r.order = binary.BigEndian
+	}
 	if r.at, err = f.start(env, k, rest[0]); err != nil {
 		return err
 	}
@@ -93,6 +106,9 @@ func (f *rdFlags) run(env *environment, args []string) error {
 	}
 	if f.symbol {
 		r.table, _ = k.AllSymbols(env.ctx)
+	}
+	if f.slab > 0 {
+		r.cache = slabNames(env, k, f.slab > 1)
 	}
 	b, err := r.read(n)
 	if f.untilEnd(rest) {
@@ -180,8 +196,25 @@ type reading struct {
 	f     *rdFlags
 	at    uint64
 	width int
+	order binary.ByteOrder
 	table *symbols.Table
+	cache func(va uint64) string // of -S
 	w     io.Writer
+}
+
+// slabNames tells into which slab cache an address leads, as crash's rd -S does.
+func slabNames(env *environment, k *kernel.Kernel, full bool) func(uint64) string {
+	m := mm.New(k)
+	return func(va uint64) string {
+		p := m.Describe(env.ctx, va)
+		switch {
+		case p.Kind != mm.PlaceSlab || p.Slab == nil || p.Slab.Cache == nil:
+			return ""
+		case full:
+			return fmt.Sprintf("[%x:%s]", va, p.Slab.Cache.Name)
+		}
+		return "[" + p.Slab.Cache.Name + "]"
+	}
 }
 
 func (r *reading) read(n int) (b []byte, err error) {
@@ -197,6 +230,8 @@ func (r *reading) read(n int) (b []byte, err error) {
 // print prints what was read; err is what ended it early.
 func (r *reading) print(b []byte, err error) error {
 	switch {
+	case r.f.file != "":
+		return os.WriteFile(r.f.file, b, 0o600)
 	case r.f.json:
 		return r.printJSON(b, err)
 	case r.f.ascii:
@@ -229,12 +264,12 @@ func (r *reading) address(at uint64) string { return fmt.Sprintf("%*x:  ", 2*r.k
 
 // word prints one word as the flags ask.
 func (r *reading) word(b []byte) string {
-	v := bin.Uint(b, r.k.Dump().Header.Order)
+	v := bin.Uint(b, r.order)
 	digits := 2 * r.width
 	switch {
-	case r.f.symbol && r.table != nil:
-		if s, off, err := r.table.At(v); err == nil {
-			return fmt.Sprintf("%-*s", digits, symbolText(s, off))
+	case r.f.symbol:
+		if name := r.name(v); name != "" {
+			return fmt.Sprintf("%-*s", digits, name)
 		}
 	case r.f.decimal:
 		shift := 64 - 8*r.width
@@ -243,6 +278,19 @@ func (r *reading) word(b []byte) string {
 		return fmt.Sprintf("%*d", decimalWidth[r.width], v)
 	}
 	return fmt.Sprintf("%0*x", digits, v)
+}
+
+// name is the symbol that a word leads to, or the slab cache.
+func (r *reading) name(v uint64) string {
+	if r.table != nil {
+		if s, off, err := r.table.At(v); err == nil {
+			return symbolText(s, off)
+		}
+	}
+	if r.cache != nil {
+		return printable(r.cache(v))
+	}
+	return ""
 }
 
 // decimalWidth is the column of a decimal word of so many bytes. crash has 3, 5, 12 and 15
@@ -297,7 +345,7 @@ func (r *reading) printASCII(b []byte) error {
 func (r *reading) printJSON(b []byte, err error) error {
 	words := make([]hexAddress, 0, len(b)/r.width)
 	for i := 0; i < len(b); i += r.width {
-		words = append(words, hexAddress(bin.Uint(b[i:i+r.width], r.k.Dump().Header.Order)))
+		words = append(words, hexAddress(bin.Uint(b[i:i+r.width], r.order)))
 	}
 	return printJSON(r.w, struct {
 		Schema   int              `json:"schema"`
