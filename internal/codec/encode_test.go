@@ -236,6 +236,26 @@ func TestPrefixCodes(t *testing.T) {
 	}
 }
 
+// BenchmarkEncode codes pages of a real dump.
+func BenchmarkEncode(b *testing.B) {
+	for name, open := range encoders() {
+		for _, size := range []int{4 << 10, 64 << 10} {
+			pages := realPages(b, size, 1<<20/size)
+			b.Run(fmt.Sprintf("%s/%dK", name, size>>10), func(b *testing.B) {
+				m, e := open()
+				dst := make([]byte, size)
+				b.SetBytes(int64(size))
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					if _, err := e.Encode(m, dst, pages[i%len(pages)]); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
 // FuzzEncode codes any page, in each codec.
 func FuzzEncode(f *testing.F) {
 	for _, page := range append(shapes()[:6], extremes()[:40]...) {
