@@ -53,6 +53,9 @@ type Kernel struct {
 	table   *symbols.Table
 	symErr  error
 
+	exportOnce sync.Once
+	exported   *symbols.Table
+
 	btfOnce sync.Once
 	btf     *symbols.BTF
 	btfErr  error

@@ -74,13 +74,41 @@ func (k *Kernel) AllSymbols(ctx context.Context) (*symbols.Table, error) {
 	return k.all, errors.Join(err, merr)
 }
 
-// Symbol finds a symbol of the kernel by name; symbols.ErrNoSymbol if there is none.
+// Symbol finds a symbol of the kernel by name; symbols.ErrNoSymbol if there is none. In a
+// kernel whose kallsyms names functions only (CONFIG_KALLSYMS_ALL off) the variables are
+// found that it exports to modules.
 func (k *Kernel) Symbol(name string) (symbols.Symbol, error) {
 	t, err := k.Symbols()
 	if t == nil {
 		return symbols.Symbol{}, err
 	}
-	return t.Lookup(name)
+	s, err := t.Lookup(name)
+	if err == nil {
+		return s, nil
+	}
+	if x := k.Exports(); x != nil {
+		return x.Lookup(name)
+	}
+	return s, err
+}
+
+// Exports are the symbols that the kernel exports to modules and that Symbols does not have:
+// variables, where kallsyms names functions only. It is nil for a kernel that names its data,
+// and where the tables of exports are not found.
+func (k *Kernel) Exports() *symbols.Table {
+	k.exportOnce.Do(func() {
+		t, _ := k.Symbols()
+		if t == nil {
+			return
+		}
+		if _, err := t.Lookup("__start___ksymtab"); err == nil {
+			return
+		}
+		im := symbols.Image{ABI: k.abi()}
+		im.Start, im.End = k.imageRange()
+		k.exported, _ = symbols.Exports(k, im, t)
+	})
+	return k.exported
 }
 
 // Module is one loaded module: where it lies and the symbols that could be read of it.

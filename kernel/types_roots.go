@@ -75,7 +75,6 @@ var roots = map[string]string{
 	"nr_swapfiles":     "unsigned int",
 	"nr_swap_pages":    "atomic_long_t",
 	"total_swap_pages": "long",
-	"nr_node_ids":      "unsigned int", // a constant with one node
 	"mem_section":      "struct mem_section *[]",
 	"node_data":        "struct pglist_data *[]",
 	"swap_info":        "struct swap_info_struct *[]",
@@ -83,20 +82,10 @@ var roots = map[string]string{
 	"vmap_area_list":   "struct list_head",   // … 6.8
 	"nr_vmap_nodes":    "int",                // 6.9 on
 	"vmap_nodes":       "struct vmap_node *", // likewise
-	"nr_vmalloc_pages": "atomic_long_t",      // 5.3 to 6.19
+	"hstates":          "struct hstate[]",
 	"vm_committed_as":  "struct percpu_counter",
-
-	"totalreserve_pages":       "unsigned long",
-	"pcpu_nr_populated":        "int", // pages of a unit
-	"pcpu_nr_units":            "int",
-	"hstates":                  "struct hstate[]",
-	"hugetlb_max_hstate":       "int",
-	"default_hstate_idx":       "unsigned int",
-	"sysctl_overcommit_ratio":  "int",
-	"sysctl_overcommit_kbytes": "unsigned long",
-	"direct_pages_count":       "unsigned long[]", // x86: of 4 KiB, 2 MiB and 1 GiB
-	"init_mm":                  "struct mm_struct",
-	"swapper_spaces":           "struct address_space *[]", // … 6.17
+	"init_mm":          "struct mm_struct",
+	"swapper_spaces":   "struct address_space *[]", // … 6.17
 
 	// Interrupts and time: kernel/irq/irqdesc.c, kernel/time.
 	"sparse_irqs":       "struct maple_tree",       // 6.5 on

@@ -52,6 +52,8 @@ func commands() []command {
 		rdCommand(),
 		vtopCommand(),
 		kmemCommand(),
+		vmCommand(),
+		swapCommand(),
 		sysCommand(),
 		modCommand(),
 		mountCommand(),

@@ -30,7 +30,7 @@ tasks: ` + strings.Join(perTask(), ", ") + `.`,
 }
 
 // perTask are the commands that foreach runs.
-func perTask() []string { return []string{"bt", "ps", "task", "files", "sig"} }
+func perTask() []string { return []string{"bt", "ps", "task", "files", "sig", "vm"} }
 
 func foreach(env *environment, dump *dumpFlags, args []string) error {
 	if len(args) == 0 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -12,6 +13,12 @@ import (
 type kmemFlags struct {
 	dump     *dumpFlags
 	slabs    bool
+	info     bool
+	vmalloc  bool
+	zones    bool
+	nodes    bool
+	free     bool
+	counters bool
 	physical bool
 	json     bool
 }
@@ -19,18 +26,26 @@ type kmemFlags struct {
 func kmemCommand() command {
 	return command{
 		name: "kmem", group: "Memory and types", args: "DUMP [ADDRESS|SYMBOL…|CACHE…]",
-		short: "the kernel's memory: what an address is; slab caches",
+		short: "the kernel's memory: what an address is; usage, slabs, zones",
 		long: `kmem ADDRESS says what is there: a symbol, a slab object and whether it is
 free, a stack, a module, a per-CPU variable, a vmalloc area, a struct page or
 the page behind an address; and what a value is that is no address: poison, an
-errno. With -s come the slab caches, those that take the most memory first, or
-only the named ones. ALLOCATED does not count free objects that are kept ready
-for CPUs, which /proc/slabinfo counts as active. The types in the dump itself
-are used; a kernel without BTF has none.`,
+errno. -i tells how memory was used; its JSON has the names of /proc/meminfo.
+What the CPUs have not yet added to the kernel's counters is in the numbers
+here and not in those of /proc. With -s come the slab caches, those that take
+the most memory first, or only the named ones. ALLOCATED does not count free
+objects that are kept ready for CPUs, which /proc/slabinfo counts as active.
+The types in the dump itself are used; a kernel without BTF has none.`,
 		example: "kautopsy kmem /var/crash/vmcore ffff88810a3c4e00",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &kmemFlags{dump: addDumpFlags(fs)}
+			fs.BoolVarP(&f.info, "info", "i", false, "how much memory is used for what")
 			fs.BoolVarP(&f.slabs, "slabs", "s", false, "slab caches, all or those named")
+			fs.BoolVarP(&f.vmalloc, "vmalloc", "v", false, "areas of the vmalloc range")
+			fs.BoolVarP(&f.zones, "zones", "z", false, "zones of memory, with their counters")
+			fs.BoolVarP(&f.nodes, "nodes", "n", false, "nodes of memory and their zones")
+			fs.BoolVarP(&f.free, "free", "f", false, "free blocks of each zone by size")
+			fs.BoolVarP(&f.counters, "counters", "V", false, "counters of memory and events")
 			fs.BoolVarP(&f.physical, "physical", "p", false, "the addresses are physical")
 			fs.BoolVar(&f.json, "json", false, "JSON")
 			return f.run
@@ -48,10 +63,18 @@ func (f *kmemFlags) run(env *environment, args []string) error {
 	switch {
 	case f.slabs:
 		return f.runSlabs(env, m, rest)
+	case f.info:
+		return f.runInfo(env, m)
+	case f.vmalloc:
+		return f.runVmalloc(env, k, m)
+	case f.zones, f.nodes, f.free:
+		return f.runZones(env, k, m)
+	case f.counters:
+		return f.runCounters(env, m)
 	case len(rest) > 0:
 		return f.runPlaces(env, k, m, rest)
 	}
-	return usagef("which address? Or -s for the slab caches")
+	return usagef("which address? Or -i for how memory is used, -s for the slab caches")
 }
 
 // told says once what an answer lacks, and makes it partial.
@@ -62,7 +85,8 @@ func told(env *environment, lack []kernel.Missing) []kernel.Missing {
 		if n := len(lack) - 1; n > 0 {
 			more = fmt.Sprintf(" (and %d more)", n)
 		}
-		env.warn("%s: %s%s", lack[0].What, lack[0].Why, more)
+		why, _, _ := strings.Cut(lack[0].Why, "\n") // one page that is gone costs many things
+		env.warn("%s: %s%s", lack[0].What, why, more)
 	}
 	return append([]kernel.Missing{}, lack...)
 }

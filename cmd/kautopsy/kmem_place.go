@@ -210,10 +210,7 @@ func newPlaceJSON(p mm.Place, table *symbols.Table) placeJSON {
 		}
 	}
 	if a := p.Area; a != nil {
-		j.Area = &areaJSON{hexAddress(a.Start), hexAddress(a.End), a.FlagNames(), "", a.Pages}
-		if a.Caller != 0 {
-			j.Area.Caller = codeName(table, a.Caller)
-		}
+		j.Area = newAreaJSON(*a, table)
 	}
 	if g := p.Page; g != nil {
 		j.Page = &pageJSON{
@@ -224,6 +221,14 @@ func newPlaceJSON(p mm.Place, table *symbols.Table) placeJSON {
 			n := g.MapCount + 1
 			j.Page.MapCount = &n
 		}
+	}
+	return j
+}
+
+func newAreaJSON(a mm.Area, table *symbols.Table) *areaJSON {
+	j := &areaJSON{hexAddress(a.Start), hexAddress(a.End), a.FlagNames(), "", a.Pages}
+	if a.Caller != 0 {
+		j.Caller = codeName(table, a.Caller)
 	}
 	return j
 }

@@ -39,6 +39,8 @@ type Memory struct {
 	stacks  kept[[]stack]
 	modules kept[[]moduleRange]
 	percpu  kept[percpuMap]
+	nodes   kept[[]Node]
+	vmstat  kept[*Vmstat]
 }
 
 // New makes ready to ask about a kernel's memory. Nothing is read before it is asked for.
@@ -78,28 +80,40 @@ func (m *Memory) word(va uint64) (uint64, error) {
 // uint is an integer of the machine's byte order.
 func (m *Memory) uint(p []byte) uint64 { return bin.Uint(p, m.k.Dump().Header.Order) }
 
-// globalInt reads an integer variable of the kernel, or the counter of an atomic one. The
-// variables have the same meaning; the first that the kernel has is taken.
-func (m *Memory) globalInt(names ...string) (v int64, err error) {
-	ts, err := m.k.Types()
-	if err != nil {
-		return 0, err
-	}
+// variable reads an integer variable of the kernel by its symbol: the first of the names that
+// the kernel has. None is symbols.ErrNoSymbol.
+func (m *Memory) variable(size int, names ...string) (v int64, err error) {
 	for _, name := range names {
-		var o kernel.Object
-		if o, err = m.k.Global(ts, name); errors.Is(err, symbols.ErrNoSymbol) {
+		var sym symbols.Symbol
+		if sym, err = m.k.Symbol(name); errors.Is(err, symbols.ErrNoSymbol) {
 			continue
 		}
+		if err == nil {
+			v, err = m.variableAt(size, sym.Addr)
+		}
 		if err != nil {
-			return 0, err
+			err = fmt.Errorf("%s: %w", name, err)
 		}
-		if o.Type.Underlying().Aggregate() {
-			return o.Int("counter", "count")
-		}
-		return o.Int()
+		return v, err
 	}
 	return 0, err
 }
+
+// variableAt reads a signed integer.
+func (m *Memory) variableAt(size int, va uint64) (int64, error) {
+	var b [8]byte
+	if _, err := m.k.ReadVirt(b[:size], va); err != nil {
+		return 0, err
+	}
+	unused := 64 - 8*size
+	return int64(m.uint(b[:size])<<unused) >> unused, nil
+}
+
+// long reads a long, an unsigned long or an atomic_long_t.
+func (m *Memory) long(names ...string) (int64, error) { return m.variable(m.k.PtrSize(), names...) }
+
+// int reads an int, an unsigned int or an atomic_t.
+func (m *Memory) int(name string) (int64, error) { return m.variable(4, name) }
 
 // maxNodes is the largest MAX_NUMNODES.
 const maxNodes = 1 << 10
@@ -107,7 +121,7 @@ const maxNodes = 1 << 10
 // nodeIDs is how many numbers of memory nodes there are; a kernel for one node has no
 // variable for that.
 func (m *Memory) nodeIDs() (int, error) {
-	n, err := m.globalInt("nr_node_ids")
+	n, err := m.int("nr_node_ids")
 	if errors.Is(err, symbols.ErrNoSymbol) {
 		return 1, nil
 	}

@@ -54,7 +54,7 @@ type Place struct {
 	Why    error      // what kept the answer from being better
 }
 
-// Describe tells what a kernel address is: it never fails, and says in Why what could not
+// Describe tells what an address of the kernel is: it never fails, and says in Why what could not
 // be known. Types are needed for everything but symbols and values that are no addresses.
 func (m *Memory) Describe(ctx context.Context, va uint64) Place {
 	p := Place{Addr: va, CPU: -1}
@@ -67,8 +67,13 @@ func (m *Memory) Describe(ctx context.Context, va uint64) Place {
 	for _, ask := range []func(context.Context, *Place) bool{
 		m.inPerCPU, m.inImage, m.inMemmap, m.inStack, m.inModule, m.inVmalloc, m.inDirectMap, m.inTables,
 	} {
-		if ask(ctx, &p) {
-			break
+		earlier := p.Why
+		p.Why = nil
+		if found := ask(ctx, &p); found && p.Kind != PlaceMapped && p.Kind != PlaceUnmapped {
+			return p // what could not be asked before does not matter
+		}
+		if earlier != nil {
+			p.Why = earlier
 		}
 	}
 	return p
@@ -194,9 +199,12 @@ func (m *Memory) inImage(ctx context.Context, p *Place) bool {
 		return m.named(ctx, p) && p.say(PlaceSymbol, "%s", p.symbolText(m.isCode(p)))
 	}
 	a, ok := space.Image(p.Addr)
-	if !ok || !m.named(ctx, p) || p.Module != "" {
-		p.Symbol, p.Module, p.Offset = nil, "", 0
+	if !ok {
 		return false
+	}
+	if !m.named(ctx, p) || p.Module != "" {
+		p.Symbol, p.Module, p.Offset = nil, "", 0
+		return m.exportedData(p, a)
 	}
 	p.Phys = &a
 	text := p.symbolText(m.isCode(p))
@@ -207,6 +215,29 @@ func (m *Memory) inImage(ctx context.Context, p *Place) bool {
 		text += ", init memory, freed after boot"
 	}
 	return p.say(PlaceSymbol, "%s", text)
+}
+
+// exportedData: data of a kernel that names only what it exports. Between two such names can
+// be anything.
+func (m *Memory) exportedData(p *Place, a phys.Addr) bool {
+	x := m.k.Exports()
+	if x == nil {
+		return false
+	}
+	var best symbols.Symbol
+	for s := range x.All() {
+		if s.Addr <= p.Addr && s.Addr > best.Addr {
+			best = s
+		}
+	}
+	if best.Addr == 0 {
+		return false
+	}
+	p.Phys, p.Symbol, p.Offset = &a, &best, int64(p.Addr-best.Addr)
+	if p.Offset == 0 {
+		return p.say(PlaceSymbol, "%s, data of the kernel", best.Name)
+	}
+	return p.say(PlaceSymbol, "data of the kernel, %#x behind the exported %s", p.Offset, best.Name)
 }
 
 // symbolText is the symbol with what it is: code or data.

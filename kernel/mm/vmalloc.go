@@ -15,6 +15,7 @@ import (
 
 // Area is one area of the vmalloc range (struct vmap_area, vm_struct).
 type Area struct {
+	Addr       uint64 // struct vmap_area
 	Start, End uint64 // the guard page behind it included
 	Flags      uint64 // VM_…
 	Caller     uint64 // the code that asked for it; 0 for vm_map_ram
@@ -90,7 +91,7 @@ func (m *Memory) areaLists(ts symbols.Types) (heads []uint64, err error) {
 	if sym, err := m.k.Symbol("vmap_area_list"); err == nil {
 		return []uint64{sym.Addr}, nil
 	}
-	n, err := m.globalInt("nr_vmap_nodes")
+	n, err := m.int("nr_vmap_nodes")
 	if errors.Is(err, symbols.ErrNoSymbol) {
 		n = 1 // a constant of kernels for one processor
 	} else if err != nil {
@@ -124,6 +125,7 @@ func (m *Memory) areaLists(ts symbols.Types) (heads []uint64, err error) {
 // area reads a vmap_area and its vm_struct, which those of vm_map_ram do not have.
 func area(o kernel.Object) (a Area, err error) {
 	f := o.Fields()
+	a.Addr = o.Addr
 	a.Start, a.End = f.Uint("va_start"), f.Uint("va_end")
 	if err := f.Err(); err != nil {
 		return a, err

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/kernel/mm"
+	"github.com/kautopsy/kautopsy/phys"
+)
+
+type vmFlags struct {
+	dump *dumpFlags
+	json bool
+}
+
+func vmCommand() command {
+	return command{
+		name: "vm", group: "Tasks", args: "DUMP [PID|TASK|COMM…]",
+		short: "address space of a process: what is mapped where",
+		long: `Without an argument, that of the task that was running when the kernel died.
+FLAGS are those of vm_area_struct; FILE is as /proc/PID/maps has it. The types
+in the dump itself are used; a kernel without BTF has none.`,
+		example: "kautopsy vm /var/crash/vmcore 1",
+		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
+			f := &vmFlags{dump: addDumpFlags(fs)}
+			fs.BoolVar(&f.json, "json", false, "JSON")
+			return f.run
+		},
+	}
+}
+
+// addressSpace is the answer for one task.
+type addressSpace struct {
+	task kernel.Task
+	mm   kernel.Object // no address: the task has none
+	pgd  uint64
+	vmas []mm.VMA
+}
+
+func (f *vmFlags) run(env *environment, args []string) error {
+	k, rest, done, err := f.dump.openKernel(env, args)
+	if err != nil {
+		return err
+	}
+	defer done()
+	tasks, lack, err := pickOrCrashed(env, k, rest)
+	if err != nil {
+		return err
+	}
+	m := mm.New(k)
+	var spaces []addressSpace
+	var own []kernel.Missing // the tasks' were told already
+	for _, t := range tasks {
+		s, missing := readSpace(env, m, t)
+		spaces = append(spaces, s)
+		own = append(own, missing...)
+	}
+	if f.json {
+		return printJSON(env.out, vmDocument(spaces, append(lack, told(env, own)...)))
+	}
+	for i, s := range spaces {
+		if i > 0 {
+			fmt.Fprintln(env.out)
+		}
+		printSpace(env.out, s)
+	}
+	told(env, own)
+	return nil
+}
+
+// readSpace reads the address space of a task.
+func readSpace(env *environment, m *mm.Memory, t kernel.Task) (s addressSpace, lack []kernel.Missing) {
+	s.task = t
+	what := fmt.Sprintf("address space of task %d", t.PID)
+	space, err := m.AddressSpace(t)
+	if errors.Is(err, phys.ErrUnmapped) {
+		return s, nil
+	}
+	if err == nil {
+		s.mm = space
+		s.pgd, err = space.Pointer("pgd")
+	}
+	if err != nil {
+		return s, append(lack, kernel.NewMissing(what, err, ""))
+	}
+	for v, err := range m.VMAs(env.ctx, space) {
+		if err != nil {
+			lack = append(lack, kernel.NewMissing(what, err, "mappings"))
+			continue
+		}
+		if v.Err != nil {
+			lack = append(lack, kernel.NewMissing(what, v.Err, "the name of a mapping"))
+		}
+		s.vmas = append(s.vmas, v)
+	}
+	return s, lack
+}
+
+// printSpace prints crash's table.
+func printSpace(w io.Writer, s addressSpace) {
+	t := s.task
+	fmt.Fprintf(w, "PID: %-8d TASK: %016x  CPU: %d    COMMAND: \"%s\"\n", t.PID, t.Addr, t.CPU, printable(t.Comm))
+	fmt.Fprintln(w, "       MM               PGD          RSS    TOTAL_VM")
+	if s.mm.Addr == 0 {
+		fmt.Fprintf(w, "%8s %17s %11s %9s\n", "0", "0", "0k", "0k")
+		return
+	}
+	size := func(n uint64) string { return strconv.FormatUint(n/1024, 10) + "k" }
+	fmt.Fprintf(w, "%016x  %016x  %5s  %7s\n", s.mm.Addr, s.pgd, size(t.RSS), size(t.VSZ))
+	fmt.Fprintln(w, "      VMA           START       END     FLAGS FILE")
+	for _, v := range s.vmas {
+		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("%016x %10x %10x %7x %s", v.Addr, v.Start, v.End, v.Flags, printable(v.Name)), " "))
+	}
+}
+
+type vmaJSON struct {
+	VMA    hexAddress `json:"vma"`
+	Start  hexAddress `json:"start"`
+	End    hexAddress `json:"end"`
+	Perms  string     `json:"perms"`
+	Flags  hexAddress `json:"flags"`
+	Offset uint64     `json:"offset"`
+	File   string     `json:"file,omitempty"`
+}
+
+type spaceJSON struct {
+	Task hexAddress  `json:"task"`
+	PID  int         `json:"pid"`
+	Comm string      `json:"comm"`
+	MM   *hexAddress `json:"mm"`
+	PGD  *hexAddress `json:"pgd"`
+	RSS  uint64      `json:"rss_bytes"`
+	VSZ  uint64      `json:"vsz_bytes"`
+	VMAs []vmaJSON   `json:"vmas"`
+}
+
+func vmDocument(spaces []addressSpace, lack []kernel.Missing) any {
+	list := make([]spaceJSON, 0, len(spaces))
+	for _, s := range spaces {
+		j := spaceJSON{hexAddress(s.task.Addr), s.task.PID, s.task.Comm, nil, nil, s.task.RSS, s.task.VSZ, []vmaJSON{}}
+		if s.mm.Addr != 0 {
+			at, pgd := hexAddress(s.mm.Addr), hexAddress(s.pgd)
+			j.MM, j.PGD = &at, &pgd
+		}
+		for _, v := range s.vmas {
+			j.VMAs = append(j.VMAs, vmaJSON{hexAddress(v.Addr), hexAddress(v.Start), hexAddress(v.End), v.Perms(), hexAddress(v.Flags), v.Offset, v.Name})
+		}
+		list = append(list, j)
+	}
+	return struct {
+		Schema  int              `json:"schema"`
+		Spaces  []spaceJSON      `json:"address_spaces"`
+		Missing []kernel.Missing `json:"missing"`
+	}{schema, list, append([]kernel.Missing{}, lack...)}
+}
