@@ -25,6 +25,7 @@ func (s *scene) addTo(r *Report, told, o *oops.Oops, c *cpuScene) {
 	if c != nil {
 		r.Findings = append(r.Findings, slices.Concat(
 			s.operandFinding(told, o, c), s.lockup(o, c), s.stackUse(o, c), s.askedFor(r.Verdict.Context, c), sameRegisters(told, c),
+			s.freedFindings(&r.Verdict), s.listFinding(o),
 		)...)
 	} else if len(s.cpus) > 0 {
 		r.Findings = append(r.Findings, s.later(o)...)
@@ -44,10 +45,11 @@ func (s *scene) addState(r *Report) {
 	r.Stacks = s.groups()
 }
 
-// later tells that the stack of the CPU that crashed is not the one that the report shows.
+// later tells that the stack of the CPU that crashed is not the one that the report shows. A
+// stack that is absent in part tells nothing.
 func (s *scene) later(o *oops.Oops) []Finding {
 	c, ok := s.subject(o)
-	if !ok {
+	if !ok || !c.stack.Complete {
 		return nil
 	}
 	f := Finding{

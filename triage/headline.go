@@ -2,6 +2,7 @@ package triage
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -143,9 +144,9 @@ func initEnd(panicText string) string {
 	return fmt.Sprintf(" exited with status %d", code>>8&0xff)
 }
 
-// detail is what else a reader should know at once: the access, the poison, who is not to blame, who waits for
-// whom.
-func detail(o *oops.Oops, p *poisoned, notToBlame bool, deadlock string) string {
+// detail is what else a reader should know at once: the access, the poison, who is not to blame, and what memory
+// tells: the object that was freed, who waits for whom.
+func detail(o *oops.Oops, p *poisoned, notToBlame bool, memory ...string) string {
 	var parts []string
 	if s := access(o); s != "" {
 		parts = append(parts, s)
@@ -159,10 +160,8 @@ func detail(o *oops.Oops, p *poisoned, notToBlame bool, deadlock string) string 
 	if notToBlame && o.Comm != "" {
 		parts = append(parts, o.Comm+" was only interrupted and is not to blame")
 	}
-	if deadlock != "" {
-		parts = append(parts, deadlock)
-	}
-	return strings.Join(parts, "; ")
+	parts = append(parts, memory...)
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "; ")
 }
 
 // access says what the processor was asked to do: "a store to address 0".

@@ -216,6 +216,19 @@ func checkDump(t *testing.T, dir string, want truth) {
 		if !strings.Contains(r.Verdict.Detail, want.Comm+" was only interrupted and is not to blame") {
 			t.Error(r.Verdict.Detail)
 		}
+	case "uaf":
+		f := finding(r, "freed-object")
+		if f == nil || len(f.Evidence) < 2 || !strings.Contains(r.Verdict.Detail, "it was an object of slab cache crashkit_item") {
+			t.Errorf("%s, %+v", r.Verdict.Detail, f)
+		}
+	case "doublefree":
+		if !strings.Contains(r.Verdict.Detail, "was free already") {
+			t.Error(r.Verdict.Detail)
+		}
+	case "listcorrupt":
+		if f := finding(r, "list-entries"); f == nil || len(f.Evidence) != 2 {
+			t.Errorf("%+v", f)
+		}
 	case "softlockup", "rcustall":
 		if f := finding(r, "held-cpu"); f == nil || !strings.HasSuffix(f.Title, "interrupts on") {
 			t.Errorf("%+v", f)

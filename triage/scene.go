@@ -2,12 +2,16 @@ package triage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/kernel/lock"
+	"github.com/kautopsy/kautopsy/kernel/mm"
+	"github.com/kautopsy/kautopsy/phys"
+	"github.com/kautopsy/kautopsy/symbols"
 	"github.com/kautopsy/kautopsy/vmcore"
 )
 
@@ -22,8 +26,12 @@ type scene struct {
 	waits   []lock.Wait    // of the tasks that sleep
 	finder  *lock.Finder   // nil: no types
 	graph   lock.Graph
-	crash   int // the CPU that owned the crash path; -1 if none did, or it is not known
+	freed   []object // slab objects that registers of the crash lead to
+	crash   int      // the CPU that owned the crash path; -1 if none did, or it is not known
 	missing []Missing
+
+	table    *symbols.Table // nil: nothing has a name
+	describe func(va uint64) mm.Place
 }
 
 // cpuScene is a CPU when it stopped.
@@ -36,7 +44,8 @@ type cpuScene struct {
 
 // look reads all tasks and stacks.
 func look(ctx context.Context, k *kernel.Kernel) *scene {
-	s := &scene{k: k, crash: -1}
+	s := &scene{k: k, crash: -1, describe: describer(ctx, mm.New(k))}
+	s.table, _ = k.AllSymbols(ctx)
 	if cpu, err := k.CrashCPU(); err == nil {
 		s.crash = cpu
 	}
@@ -48,6 +57,7 @@ func look(ctx context.Context, k *kernel.Kernel) *scene {
 	s.readTasks(ctx)
 	s.readStacks(ctx, u)
 	s.readCPUs(ctx, u)
+	s.findCrash()
 	if s.finder, err = lock.New(ctx, k, s.tasks); err != nil {
 		return s // readTasks has told the same
 	}
@@ -56,6 +66,7 @@ func look(ctx context.Context, k *kernel.Kernel) *scene {
 			s.waits = append(s.waits, w)
 		}
 	}
+	s.nameLocks(ctx)
 	s.graph = lock.NewGraph(s.waits)
 	return s
 }
@@ -85,11 +96,19 @@ func (s *scene) readTasks(ctx context.Context) {
 	}
 }
 
+// maxStacks bounds the tasks that are looked at.
+const maxStacks = 1 << 17
+
 // readStacks unwinds every task. What cannot be read for one reason is said once.
 func (s *scene) readStacks(ctx context.Context, u *kernel.Unwinder) {
 	var first error
 	broken := 0
-	for _, t := range s.tasks {
+	for i, t := range s.tasks {
+		if i == maxStacks {
+			s.miss("more stacks", fmt.Errorf("%d tasks: %w", len(s.tasks), phys.ErrLimit), "who waits for whom is known in part")
+			s.tasks = s.tasks[:maxStacks]
+			break
+		}
 		st, err := u.Stack(ctx, t)
 		if err != nil {
 			st.Why = err
@@ -122,6 +141,23 @@ func (s *scene) readCPUs(ctx context.Context, u *kernel.Unwinder) {
 			c.stack = u.CPU(ctx, c.regs)
 		}
 		s.cpus = append(s.cpus, c)
+	}
+}
+
+// findCrash finds the CPU that crashed by what it did when it stopped, where the variable
+// that has its number is lost.
+func (s *scene) findCrash() {
+	if _, err := s.k.CrashCPU(); err == nil || errors.Is(err, kernel.ErrNotCrashed) {
+		return
+	}
+	var crashed []int
+	for _, c := range s.cpus {
+		if f := c.stack.Frames; len(f) > 0 && slices.Contains(taken, Function(f[0].Symbol.Name)) {
+			crashed = append(crashed, c.cpu)
+		}
+	}
+	if len(crashed) == 1 {
+		s.crash = crashed[0]
 	}
 }
 

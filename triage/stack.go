@@ -61,8 +61,8 @@ func interruptedAt(frames []kernel.Frame, i int) bool {
 // it, else the one that crashed.
 func (s *scene) subject(o *oops.Oops) (c *cpuScene, ok bool) {
 	cpu := s.crash
-	if noticed[o.Kind] && len(o.StuckCPUs) > 0 && !slices.Contains(o.StuckCPUs, cpu) {
-		cpu = o.StuckCPUs[0]
+	if elsewhere, stuck := s.stuckElsewhere(o); stuck {
+		cpu = elsewhere
 	}
 	if cpu < 0 && o.CPU != nil { // the dump is not the kernel's own
 		cpu = *o.CPU
@@ -71,6 +71,14 @@ func (s *scene) subject(o *oops.Oops) (c *cpuScene, ok bool) {
 		return nil, false
 	}
 	return &s.cpus[cpu], true
+}
+
+// stuckElsewhere is the CPU that is stuck, when it is not the one that noticed and crashed.
+func (s *scene) stuckElsewhere(o *oops.Oops) (cpu int, ok bool) {
+	if !noticed[o.Kind] || len(o.StuckCPUs) == 0 || slices.Contains(o.StuckCPUs, s.crash) {
+		return 0, false
+	}
+	return o.StuckCPUs[0], true
 }
 
 // amend puts what memory knows better into a report. It gives the CPU that the report is
@@ -87,7 +95,7 @@ func (s *scene) amend(o *oops.Oops) *cpuScene {
 		}
 	}
 	c, ok := s.subject(o)
-	if !ok || !resembles(o, c) {
+	if _, elsewhere := s.stuckElsewhere(o); !ok || !elsewhere && !resembles(o, c) {
 		return nil
 	}
 	o.Trace, o.PC, o.LR = textFrames(c.stack), nil, nil
@@ -102,6 +110,7 @@ func (s *scene) amend(o *oops.Oops) *cpuScene {
 		}
 	}
 	s.evaluate(o, c)
+	s.freed = s.freedObjects(o, c)
 	return c
 }
 

@@ -81,7 +81,10 @@ func judge(o *oops.Oops, s *scene) (Verdict, *poisoned) {
 		v.Culprit, c = findCulprit(o)
 	}
 	v.Confidence = weaker(v.Confidence, c)
-	if o.Title == "" {
+	switch {
+	case o.Title == "" && o.Kind == oops.Unknown:
+		v.Confidence = Guess
+	case o.Title == "":
 		v.Confidence = weaker(v.Confidence, Likely) // told by the stack alone
 	}
 	if o.Comm == "" && o.PC == nil && len(o.Trace) == 0 && len(o.Tasks) == 0 {
@@ -93,7 +96,7 @@ func judge(o *oops.Oops, s *scene) (Verdict, *poisoned) {
 	context, notToBlame := contextOf(o)
 	v.Context = context
 	v.Headline = headline(o, &v)
-	v.Detail = detail(o, p, notToBlame, s.deadlock(o))
+	v.Detail = detail(o, p, notToBlame, s.freedText(v.Kind), s.deadlock(o))
 	return v, p
 }
 

@@ -22,7 +22,12 @@ func (s *scene) witnesses(told *oops.Oops, c *cpuScene) []Finding {
 	if s.crash < 0 {
 		return nil
 	}
-	all := []witness{{who: "panic_cpu", cpu: s.crash}}
+	var all []witness
+	for _, name := range []string{"panic_cpu", "crashing_cpu"} {
+		if cpu, ok := s.variable(name); ok && cpu >= 0 { // -1 where the kernel did not come so far
+			all = append(all, witness{who: name, cpu: cpu})
+		}
+	}
 	if s.crash < len(s.cpus) {
 		all = append(all, s.cpus[s.crash].witnesses()...)
 	}
@@ -49,6 +54,19 @@ func (s *scene) witnesses(told *oops.Oops, c *cpuScene) []Finding {
 		}
 	}
 	return []Finding{f}
+}
+
+// variable reads an int of the kernel's.
+func (s *scene) variable(name string) (v int, ok bool) {
+	sym, err := s.k.Symbol(name)
+	if err != nil {
+		return 0, false
+	}
+	b := make([]byte, 4)
+	if _, err := s.k.ReadVirt(b, sym.Addr); err != nil {
+		return 0, false
+	}
+	return int(int32(s.order().Uint32(b))), true
 }
 
 // witnesses are what the memory says of who ran on a CPU. QEMU's notes have the number of

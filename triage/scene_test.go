@@ -1,0 +1,142 @@
+package triage
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/kautopsy/kautopsy/internal/guesttest"
+	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/kernel/lock"
+	"github.com/kautopsy/kautopsy/oops"
+)
+
+// stackIn is a stack of functions; a module stands behind a colon.
+func stackIn(functions string) (st kernel.Stack) {
+	for i, name := range strings.Fields(functions) {
+		f := kernel.Frame{Kind: kernel.FrameCall, SP: uint64(i) * 64}
+		f.Symbol.Name, f.Symbol.Module, _ = strings.Cut(name, ":")
+		st.Frames = append(st.Frames, f)
+	}
+	return st
+}
+
+func taskAt(pid int, comm string, state kernel.TaskState) (t kernel.Task) {
+	t.PID, t.TGID, t.Comm, t.State, t.Addr = pid, pid, comm, state, uint64(pid)<<12
+	return t
+}
+
+// TestStuckElsewhere: what a CPU that noticed a lockup prints of itself is not what is to
+// blame.
+func TestStuckElsewhere(t *testing.T) {
+	stuck := cpuScene{cpu: 1, task: taskAt(7, "drvd", 0), stack: stackIn("drv_poll:drv drv_loop:drv kthread ret_from_fork")}
+	stuck.stack.Frames[0].Kind = kernel.FrameInterrupted
+	s := &scene{crash: 0, cpus: []cpuScene{
+		{cpu: 0, stack: stackIn("__crash_kexec panic watchdog_hardlockup_check do_idle cpu_startup_entry")}, stuck,
+	}}
+	zero := 0
+	log := &oops.Log{Oopses: []*oops.Oops{{
+		Kind: oops.HardLockup, Title: "watchdog: Watchdog detected hard LOCKUP on cpu 1", StuckCPUs: []int{1},
+		State: oops.State{CPU: &zero, PID: &zero, Comm: "swapper/0", Trace: []oops.Frame{{Symbol: "panic"}, {Symbol: "do_idle"}}},
+	}}}
+	r := judgedWithoutState(log, s)
+	if v := r.Verdict; v.Culprit == nil || v.Culprit.Function != "drv_poll" || v.Culprit.Module != "drv" || *v.CPU != 1 || v.Task.Comm != "drvd" {
+		t.Errorf("%+v, culprit %+v", v, v.Culprit)
+	}
+}
+
+// judgedWithoutState judges by a scene that has no kernel.
+func judgedWithoutState(log *oops.Log, s *scene) *Report {
+	o := gathered(log)
+	s.amend(o)
+	v, _ := judge(o, s)
+	return &Report{Verdict: v, Signature: signatureOf(o, &v)}
+}
+
+// TestHeldUp: of tasks that wait for each other in a row the last owner is to blame, and
+// those behind it are not.
+func TestHeldUp(t *testing.T) {
+	const blocked = 2
+	tasks := []kernel.Task{taskAt(10, "writer", blocked), taskAt(11, "flusher", blocked), taskAt(12, "drvd", 1)}
+	s := &scene{crash: -1, tasks: tasks, stacks: []kernel.Stack{
+		stackIn("__schedule schedule rwsem_down_write_slowpath down_write vfs_unlink do_unlinkat"),
+		stackIn("__schedule schedule __mutex_lock drv_flush:drv kthread"),
+		stackIn("__schedule schedule_timeout drv_wait_device:drv drv_thread:drv kthread"),
+	}}
+	s.waits = []lock.Wait{
+		{Task: tasks[0], Kind: lock.RWSem, Lock: 0x1000, Mode: "write", Owners: []lock.Owner{{Task: tasks[1]}}},
+		{Task: tasks[1], Kind: lock.Mutex, Lock: 0x2000, Name: "drv_mutex [drv]", Owners: []lock.Owner{{Task: tasks[2]}}},
+	}
+	s.graph = lock.NewGraph(s.waits)
+	pid := 10
+	log := &oops.Log{Oopses: []*oops.Oops{{
+		Kind: oops.HungTask, Title: "INFO: task writer:10 blocked for more than 120 seconds.",
+		Tasks: []oops.Task{{Comm: "writer", PID: &pid, Seconds: 120}},
+	}}}
+	r := judgedWithoutState(log, s)
+	v := r.Verdict
+	if v.Culprit == nil || v.Culprit.Function != "drv_wait_device" || v.Culprit.Module != "drv" || v.Confidence != Likely {
+		t.Errorf("%+v, culprit %+v", v, v.Culprit)
+	}
+	if want := "flusher (11) waits for mutex drv_mutex [drv] held by drvd (12)"; v.Detail != want {
+		t.Errorf("%q, want %q", v.Detail, want)
+	}
+}
+
+// TestInterrupts reads the flags of both processors.
+func TestInterrupts(t *testing.T) {
+	for _, c := range []struct {
+		reg string
+		v   uint64
+		on  bool
+	}{{"eflags", 0x202, true}, {"eflags", 0x46, false}, {"pstate", 0x60400005, true}, {"pstate", 0x604000c5, false}} {
+		r := fakeRegisters{c.reg: c.v}
+		if on, text, ok := interrupts(r); !ok || on != c.on || !strings.HasSuffix(text, fmt.Sprintf("%#x", c.v)) {
+			t.Errorf("%v: %v %q %v", r, on, text, ok)
+		}
+	}
+	if _, _, ok := interrupts(fakeRegisters{"psw": 1}); ok {
+		t.Error("flags of a processor that is not known")
+	}
+}
+
+type fakeRegisters map[string]uint64
+
+func (r fakeRegisters) Get(name string) (uint64, bool) { v, ok := r[name]; return v, ok }
+
+func (r fakeRegisters) All() iter.Seq2[string, uint64] { return maps.All(r) }
+
+// TestObjectMember: a lock in a slab object is named by the object's type and its member.
+func TestObjectMember(t *testing.T) {
+	k := guesttest.Tiny(t).Kernel
+	s := look(t.Context(), k)
+	task := guesttest.Tasks(t, k)[1]
+	inode, err := task.Through("fs", "pwd.dentry", "d_inode")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sem, err := inode.Member("i_rwsem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := task.Follow("signal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mutex, err := files.Member("cred_guard_mutex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.waits = []lock.Wait{
+		{Task: task, Kind: lock.RWSem, Lock: sem.Addr}, {Task: task, Kind: lock.Mutex, Lock: mutex.Addr},
+		{Task: task, Kind: lock.Mutex, Lock: inode.Addr + 1},
+	}
+	s.nameLocks(t.Context())
+	for i, want := range []string{"_inode_info.vfs_inode.i_rwsem", "signal_struct.cred_guard_mutex", "_inode_cache+0x"} {
+		if got := s.waits[i].Name; !strings.Contains(got, want) {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
