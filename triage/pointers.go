@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/kernel/mm"
 	"github.com/kautopsy/kautopsy/oops"
 )
@@ -47,7 +48,7 @@ const maxFreed = 3
 // candidate first. When freed memory was used as a pointer the object itself may be in no
 // register any more: then those count that the stack leads to, and whose poison is in one.
 func (s *scene) freedObjects(o *oops.Oops, c *cpuScene) (out []object) {
-	_, regs, ok := c.fault()
+	f, regs, ok := c.fault()
 	if !ok || !memoryKinds[o.Kind] && (o.Kind != oops.Bug || o.Source == nil) {
 		return nil
 	}
@@ -68,7 +69,7 @@ func (s *scene) freedObjects(o *oops.Oops, c *cpuScene) (out []object) {
 			out = append(out, x)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b object) int { return b.score(c.task.PID) - a.score(c.task.PID) })
+	slices.SortStableFunc(out, func(a, b object) int { return s.score(b, f, c.task.PID) - s.score(a, f, c.task.PID) })
 	return out[:min(len(out), maxFreed)]
 }
 
@@ -83,13 +84,21 @@ func (x object) to() string {
 	return "behind"
 }
 
-// score is how well an object explains a crash of a task: freed by the same, its contents
-// in a register, a pointer to it in one.
-func (x object) score(pid int) (n int) {
+// score is how well an object explains a crash of a task in a function: freed by the same
+// module, by the same task, its contents in a register, a register that leads to it.
+func (s *scene) score(x object, f kernel.Frame, pid int) (n int) {
+	if x.Freed != nil && s.table != nil {
+		if sym, _, err := s.table.At(x.Freed.Addr); err == nil && sym.Module != "" && sym.Module == f.Symbol.Module {
+			n += 8
+		}
+	}
 	if x.Freed != nil && x.Freed.PID == pid {
 		n += 4
 	}
 	if x.poison != "" {
+		n += 2
+	}
+	if x.where != onStack {
 		n += 2
 	}
 	if x.inside() {
@@ -97,6 +106,9 @@ func (x object) score(pid int) (n int) {
 	}
 	return n
 }
+
+// onStack is where a pointer was found that is in no register.
+const onStack = "a word of the stack"
 
 // pointers are the registers that can be pointers.
 func (s *scene) pointers(values map[string]oops.Address) (out []pointer) {
@@ -122,7 +134,7 @@ func (s *scene) stackWords(values map[string]oops.Address) (out []pointer) {
 				continue
 			}
 			if v := s.order().Uint64(b[:]); v >= 1<<63 {
-				out = append(out, pointer{"a word of the stack", v})
+				out = append(out, pointer{onStack, v})
 			}
 		}
 	}
