@@ -44,16 +44,33 @@ var contexts = map[string]Context{
 // TestKinds holds the verdict on every crash against what is known of it, from the dump's log and from the
 // serial console.
 func TestKinds(t *testing.T) {
-	files, _ := filepath.Glob(filepath.Join(kindsDir, "*.json"))
-	if len(files) != 24 {
-		t.Fatalf("%d kinds, want 24", len(files))
+	for dir, sources := range map[string][]string{
+		kindsDir:           {".dmesg.txt", ".console.txt"},
+		kindsDir + "-6.12": {".dmesg.txt"},
+	} {
+		files, _ := filepath.Glob(filepath.Join(dir, "*.json"))
+		if len(files) != 24 {
+			t.Fatalf("%d kinds in %s, want 24", len(files), dir)
+		}
+		for _, f := range files {
+			want := readTruth(t, f)
+			for _, source := range sources {
+				t.Run(filepath.Base(dir)+"/"+want.Case+source, func(t *testing.T) {
+					checkKind(t, strings.TrimSuffix(f, ".json")+source, want)
+				})
+			}
+		}
 	}
+}
+
+// TestSameSignature: a crash has the same signature on both kernels.
+func TestSameSignature(t *testing.T) {
+	files, _ := filepath.Glob(filepath.Join(kindsDir, "*.dmesg.txt"))
 	for _, f := range files {
-		want := readTruth(t, f)
-		for _, source := range []string{".dmesg.txt", ".console.txt"} {
-			t.Run(want.Case+source, func(t *testing.T) {
-				checkKind(t, strings.TrimSuffix(f, ".json")+source, want)
-			})
+		one, _, err1 := Text(read(t, f))
+		two, _, err2 := Text(read(t, filepath.Join(kindsDir+"-6.12", filepath.Base(f))))
+		if err1 != nil || err2 != nil || one.Signature != two.Signature {
+			t.Errorf("%s: %s on 6.1, %s on 6.12, %v %v", filepath.Base(f), one.Signature, two.Signature, err1, err2)
 		}
 	}
 }
