@@ -21,9 +21,9 @@ func (s *screen) markdown(w io.Writer) error {
 	}
 	if p := s.rep.Panic; p != nil && len(p.Trace) > 0 {
 		fmt.Fprint(w, "\n```\n")
-		for _, f := range p.Trace {
-			plain := screen{rep: s.rep, width: wideScreen}
-			fmt.Fprintln(w, strings.TrimRight(plain.frame(f), " "))
+		plain := screen{rep: s.rep, width: wideScreen}
+		for _, l := range plain.traceLines(p.Trace) {
+			fmt.Fprintln(w, strings.TrimRight(l.text, " "))
 		}
 		fmt.Fprint(w, "```\n")
 	}

@@ -3,6 +3,7 @@ package lock
 import (
 	"fmt"
 
+	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/symbols"
 )
 
@@ -25,12 +26,17 @@ func (f *Finder) vfork(w *Wait) {
 	if !f.onStack(w.Task, w.Lock) {
 		return
 	}
-	for addr, t := range f.tasks {
-		if done, _, ok := f.value(addr, "struct task_struct", "vfork_done"); ok && done == w.Lock {
-			w.Owners = append(w.Owners, Owner{Task: t, Purpose: "the child of vfork"})
-			w.Purpose = vforkPurpose
-			return
+	if f.vforks == nil {
+		f.vforks = map[uint64]kernel.Task{}
+		for addr, t := range f.tasks {
+			if done, _, ok := f.value(addr, "struct task_struct", "vfork_done"); ok && done != 0 {
+				f.vforks[done] = t
+			}
 		}
+	}
+	if t, ok := f.vforks[w.Lock]; ok {
+		w.Owners = append(w.Owners, Owner{Task: t, Purpose: "the child of vfork"})
+		w.Purpose = vforkPurpose
 	}
 }
 

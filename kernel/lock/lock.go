@@ -80,7 +80,7 @@ type Wait struct {
 	Purpose string // what the function that waits waits for, in words; "" if it does not tell
 	How     How
 	Owners  []Owner
-	Waiters []uint64 // the tasks that wait at Lock, in its order, this one included
+	Waiters []uint64 // the tasks that wait at Lock, this one included
 }
 
 // Owner is a task that keeps others waiting.
@@ -118,7 +118,9 @@ type Finder struct {
 	ts     symbols.Types
 	table  *symbols.Table // nil: nothing has a name
 	tasks  map[uint64]kernel.Task
-	places map[string]place // of members, as far as they were asked for
+	places map[string]place       // of members, as far as they were asked for
+	lists  map[uint64]*found      // that were walked, by each of their elements
+	vforks map[uint64]kernel.Task // children of vfork by the completion that they will signal; nil: not read yet
 }
 
 // New makes ready to ask about these tasks, which should be all of the kernel's: whoever is
@@ -129,7 +131,7 @@ func New(ctx context.Context, k *kernel.Kernel, tasks []kernel.Task) (*Finder, e
 	if ts == nil {
 		return nil, err
 	}
-	f := &Finder{k: k, ts: ts, tasks: make(map[uint64]kernel.Task, len(tasks)), places: map[string]place{}}
+	f := &Finder{k: k, ts: ts, tasks: make(map[uint64]kernel.Task, len(tasks)), places: map[string]place{}, lists: map[uint64]*found{}}
 	f.table, _ = k.AllSymbols(ctx)
 	for _, t := range tasks {
 		f.tasks[t.Addr] = t

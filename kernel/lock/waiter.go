@@ -47,7 +47,7 @@ type found struct {
 	form    *form
 	waiter  uint64   // its address
 	lock    uint64   // 0 if the list has no head, or not one
-	waiters []uint64 // the tasks in the list, in its order from this one on
+	waiters []uint64 // the tasks in the list, in its order
 	ring    []uint64 // the waiters themselves
 }
 
@@ -65,7 +65,9 @@ func (f *Finder) waiter(kind Kind, t kernel.Task, stack window) (found, bool) {
 			}
 			at := stack.at + uint64(va)*stack.size - task.off
 			if f.linked(at + list.off) {
-				return f.follow(fm, at, task.off, list.off), true
+				out := f.follow(fm, at, task.off, list.off)
+				out.waiter = at
+				return out, true
 			}
 		}
 	}
@@ -111,13 +113,18 @@ func (f *Finder) linked(el uint64) bool {
 	return ok1 && ok2 && back == el && forth == el
 }
 
-// follow walks the list that a waiter hangs in. What is no waiter in it is its head.
+// follow walks the list that a waiter hangs in, once for all that are in it. What is no
+// waiter in it is its head.
 func (f *Finder) follow(fm *form, at, task, list uint64) found {
-	out := found{form: fm, waiter: at}
+	if out, walked := f.lists[at+list]; walked && out.form == fm {
+		return *out
+	}
+	out := &found{form: fm}
 	var heads []uint64
 	seen := map[uint64]bool{}
 	for el := at + list; !seen[el] && len(seen) < maxWaiters; {
 		seen[el] = true
+		f.lists[el] = out
 		if who, ok := f.waits(el-list, task); ok {
 			out.waiters, out.ring = append(out.waiters, who), append(out.ring, el-list)
 		} else if !f.entry(fm, el-list) {
@@ -125,14 +132,14 @@ func (f *Finder) follow(fm *form, at, task, list uint64) found {
 		}
 		next, ok := f.pointer(el)
 		if !ok {
-			return out // the rest of the list is absent, and the head with it
+			return *out // the rest of the list is absent, and the head with it
 		}
 		el = next
 	}
 	if head := f.place(fm.lock, fm.head...); len(heads) == 1 && head.ok {
 		out.lock = heads[0] - head.off
 	}
-	return out
+	return *out
 }
 
 // waits tells whether a waiter is at an address: it names a task and lies on its stack.

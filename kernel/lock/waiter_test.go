@@ -12,10 +12,11 @@ import (
 // stage is the small guest with locks and waiters that a test puts into its memory: locks
 // into the unused low end of init's stack, waiters into that of the tasks that wait.
 type stage struct {
-	t     *testing.T
-	m     guesttest.Memory
-	tasks []kernel.Task // the first owns what the others wait for
-	locks uint64
+	t       *testing.T
+	m       guesttest.Memory
+	tasks   []kernel.Task // the first owns what the others wait for
+	kthread kernel.Task
+	locks   uint64
 }
 
 // atStage makes a kernel whose memory a test has set, and its tasks.
@@ -29,7 +30,10 @@ func atStage(t *testing.T, set func(s *stage)) (*Finder, []kernel.Task) {
 		all := guesttest.Tasks(t, k)
 		s = &stage{t: t, m: m}
 		for _, pid := range guesttest.Sorted(all) {
-			if task := all[pid]; task.State.Letter() == "S" && !task.KernelThread {
+			switch task := all[pid]; {
+			case task.KernelThread:
+				s.kthread = task
+			case task.State.Letter() == "S":
 				s.tasks = append(s.tasks, task)
 			}
 		}
