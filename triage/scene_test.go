@@ -130,7 +130,8 @@ func TestObjectMember(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.waits = []lock.Wait{
-		{Task: task, Kind: lock.RWSem, Lock: sem.Addr}, {Task: task, Kind: lock.Mutex, Lock: mutex.Addr},
+		{Task: task, Kind: lock.RWSem, Lock: sem.Addr},
+		{Task: task, Kind: lock.Mutex, Lock: mutex.Addr},
 		{Task: task, Kind: lock.Mutex, Lock: inode.Addr + 1},
 	}
 	s.nameLocks(t.Context())
