@@ -90,17 +90,25 @@ func parseCodec(name string) (codec.Method, error) {
 	return 0, fmt.Errorf("no codec %q: %w", name, phys.ErrUnsupported)
 }
 
-// abi is how the C compiler of the dump's machine lays out its structures.
+// abi is how the C compiler of the dump's machine lays out its structures. Without
+// VMCOREINFO libkdumpfile takes every 32-bit file for one of QEMU's, which are packed.
 func (p *Plan) abi() bin.ABI {
 	a := abi64
 	if p.PtrSize == 4 {
 		a = abiPadded
-		if m := p.Utsname.Machine; len(m) == 4 && strings.HasPrefix(m, "i") && strings.HasSuffix(m, "86") {
+		m := p.Utsname.Machine
+		if !p.hasInfo() || len(m) == 4 && strings.HasPrefix(m, "i") && strings.HasSuffix(m, "86") {
 			a = abiPacked
 		}
 	}
 	a.Order = p.Order
 	return a
+}
+
+// hasInfo tells whether VMCOREINFO is among the notes.
+func (p *Plan) hasInfo() bool {
+	_, n := vmcoreinfoIn(p.Notes, p.Order)
+	return n > 0
 }
 
 // checkPlan refuses what no reader would understand.
@@ -115,8 +123,9 @@ func (k *Writer) checkPlan() error {
 	if uint64(p.MaxPFN) > math.MaxInt64/uint64(p.BlockSize) {
 		return fmt.Errorf("page %#x: %w", uint64(p.MaxPFN), phys.ErrLimit)
 	}
-	// makedumpfile counts from the first page of RAM there, and so do all readers.
-	if p.PtrSize == 4 && strings.HasPrefix(p.Utsname.Machine, "arm") {
+	// makedumpfile counts from the first page of RAM there; QEMU, whose files have no
+	// VMCOREINFO, does not.
+	if p.PtrSize == 4 && strings.HasPrefix(p.Utsname.Machine, "arm") && p.hasInfo() {
 		k.base = phys.PFN(p.PhysBase / uint64(p.BlockSize))
 	}
 	return nil

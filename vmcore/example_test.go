@@ -1,10 +1,13 @@
 package vmcore_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
+	"os"
 
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/vmcore"
@@ -83,4 +86,42 @@ func ExampleDump_Pages() {
 	}
 	fmt.Println(pages, "pages,", zero, "of zeros")
 	// Output: 7317 pages, 1456 of zeros
+}
+
+// Scan looks at pages on all processors at once; deliver gathers in their order.
+func ExampleDump_Scan() {
+	d, err := vmcore.Open("../testdata/tiny/vmcore.zlib", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer d.Close()
+	found := 0
+	err = d.Scan(context.Background(), func(b *vmcore.Batch) error {
+		n := 0
+		for _, data := range b.Data {
+			n += bytes.Count(data, []byte("inner-host"))
+		}
+		b.Out = n
+		return nil
+	}, func(b *vmcore.Batch) error { found += b.Out.(int); return nil })
+	fmt.Println(found > 0, err)
+	// Output: true <nil>
+}
+
+// A dump is written in another form.
+func ExampleDump_Convert() {
+	d, err := vmcore.Open("../testdata/tiny/vmcore.split.2", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer d.Close()
+	out, err := os.CreateTemp("", "vmcore")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.Remove(out.Name())
+	defer out.Close()
+	done, err := d.Convert(context.Background(), vmcore.Conversion{Format: "kdump", Codec: "zstd"}, []io.WriterAt{out}, nil)
+	fmt.Println(done.Pages, "pages,", done.Lost, "lost,", err)
+	// Output: 7317 pages, 0 lost, <nil>
 }
