@@ -7,8 +7,8 @@
 //
 // zlib and LZO pages, which most dumps have, are decoded and coded here, two and three times
 // as fast as by libraries that take streams: a page is copied into a window, see there, and
-// worked on at once. zstd pages are decoded likewise. For snappy pages a library is as fast
-// as that.
+// worked on at once. snappy and zstd pages are decoded likewise. Libraries code those, and
+// decode pages larger than any kernel's.
 package codec
 
 import (
@@ -77,6 +77,7 @@ type Decoder struct {
 	windows *windows
 	inflate *inflater
 	frame   *frameDecoder
+	tags    *snappyTags
 	frames  frames
 }
 

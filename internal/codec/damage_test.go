@@ -62,9 +62,10 @@ func TestDamaged(t *testing.T) {
 		rounds = 5
 	}
 	references := map[codec.Method][]reference{
-		codec.Zlib: {standardZlib, slow(codec.LargeZlib)},
-		codec.LZO:  {anchoreLZO, slow(codec.LargeLZO)},
-		codec.Zstd: {klauspostZstd(t)},
+		codec.Zlib:   {standardZlib, slow(codec.LargeZlib)},
+		codec.LZO:    {anchoreLZO, slow(codec.LargeLZO)},
+		codec.Zstd:   {klauspostZstd(t)},
+		codec.Snappy: {naiveSnappy},
 	}
 	var d codec.Decoder
 	r := rand.New(rand.NewPCG(1, 2))

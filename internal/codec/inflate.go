@@ -9,6 +9,7 @@ var (
 	errCut       = errors.New("the stream ends too early")
 	errTrailing  = errors.New("bytes behind the end of the stream")
 	errLong      = errors.New("more bytes than the page has")
+	errShort     = errors.New("fewer bytes than the page has")
 	errDistance  = errors.New("a distance beyond the page's begin")
 	errBlockType = errors.New("a block of type 3")
 	errStored    = errors.New("a stored block's length contradicts its complement")

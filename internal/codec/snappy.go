@@ -1,24 +1,117 @@
 package codec
 
-import "github.com/klauspost/compress/s2"
+import "encoding/binary"
 
-// snappy decodes a raw snappy block: its decoded length as a varint, then the elements. The
-// library's decoder takes a copy of offset 0, which snappy does not have, for an element of
-// S2; like most damage of a format without a checksum, that is not noticed.
+// snappy decodes a raw snappy block: its decoded length as a varint, then the elements. There
+// is no checksum, so damage that keeps the form is not noticed.
 func (d *Decoder) snappy(dst, src []byte) error {
-	n, err := s2.DecodedLen(src)
-	if err != nil {
+	n, used := binary.Uvarint(src)
+	switch {
+	case used <= 0 || used > 5:
+		return damaged("snappy", errCut)
+	case n != uint64(len(dst)):
+		return wrongSize("snappy", int(n), len(dst))
+	case !fits(dst, src):
+		return largeSnappy(dst, src)
+	}
+	if d.tags == nil {
+		d.tags = newSnappyTags()
+	}
+	w := d.load(src)
+	if err := d.tags.page(w, uint(used), uint(len(src)), uint(len(dst))); err != nil {
 		return damaged("snappy", err)
 	}
-	if n != len(dst) {
-		return wrongSize("snappy", n, len(dst))
+	copy(dst, w.out[:])
+	return nil
+}
+
+// snappyTags tell what each tag byte says, by its lowest two bits; further bytes are
+// little-endian:
+//
+//	L LLLLL 00   L+1 literals, or those of the next 1 to 4 bytes plus one for L of 60 to 63
+//	D DDLLL 01 D a match of L+4 bytes, D back, of which the tag has the highest bits
+//	L LLLLL 10   a match of L+1 bytes, as far back as the next 2 bytes say
+//	L LLLLL 11   the same with 4 bytes
+//
+//	entry   15   11 10     8 7      0
+//	        | more  | far>>8 | length |
+type snappyTags struct {
+	entries [256]uint16
+	masks   [8]uint32 // of so many bytes
+}
+
+func newSnappyTags() *snappyTags {
+	t := &snappyTags{masks: [8]uint32{1: 0xff, 2: 0xffff, 4: 0xffffffff}}
+	for i := range t.entries {
+		tag := uint16(i)
+		switch tag & 3 {
+		case 1:
+			t.entries[i] = 1<<11 | tag>>5<<8 | tag>>2&7 + 4
+		case 2:
+			t.entries[i] = 2<<11 | tag>>2 + 1
+		case 3:
+			t.entries[i] = 4<<11 | tag>>2 + 1
+		}
 	}
-	out, err := s2.Decode(dst, src)
-	if err != nil {
-		return damaged("snappy", err)
+	return t
+}
+
+// page decodes the elements between at and end in w.in into size bytes of w.out.
+func (t *snappyTags) page(w *windows, at, end, size uint) error {
+	in, out := &w.in, &w.out
+	op := uint(0)
+	for at < end {
+		tag := in[at&windowMask]
+		at++
+		if tag&3 == 0 {
+			n := uint(tag>>2) + 1
+			if n > 60 {
+				more := n - 60
+				n = uint(load64(in, at)&(1<<(8*more)-1)) + 1
+				at += more
+			}
+			if at+n > end {
+				return errCut
+			}
+			if op+n > size {
+				return errLong
+			}
+			copy32(out, op, in, at)
+			if n > 32 {
+				copy(out[op&windowMask:][:n], in[at&windowMask:])
+			}
+			at += n
+			op += n
+			continue
+		}
+		e := uint(t.entries[tag])
+		distance := e&0x700 + uint(load32(in, at)&t.masks[e>>11&7])
+		at += e >> 11
+		if distance-1 >= op { // or zero
+			return errDistance
+		}
+		to := op
+		op += e & 0xff
+		if op > size {
+			return errLong
+		}
+		if distance < 8 {
+			v, step := spread(load64(out, to-distance), distance), spreads[distance&7].step
+			for ; to < op; to += step {
+				store64(out, to, v)
+			}
+			continue
+		}
+		out.copyWords(to, to-distance)
+		for to += 32; to < op; to += 8 {
+			store64(out, to, load64(out, to-distance))
+		}
 	}
-	if len(out) != len(dst) {
-		return wrongSize("snappy", len(out), len(dst))
+	if at != end {
+		return errCut
+	}
+	if op != size {
+		return errShort
 	}
 	return nil
 }
