@@ -30,7 +30,7 @@ func (s *scene) addTo(r *Report, told, o *oops.Oops, c *cpuScene) {
 	} else if len(s.cpus) > 0 {
 		r.Findings = append(r.Findings, s.later(o)...)
 	}
-	r.Findings = append(r.Findings, slices.Concat(s.spinFindings(o), s.memoryUse(o.Kind), s.witnesses(told, c))...)
+	r.Findings = append(r.Findings, slices.Concat(s.spinFindings(o), s.memoryFindings(o.Kind), s.witnesses(told, c))...)
 	order := []Severity{Cause, Trace, Note}
 	slices.SortStableFunc(r.Findings[1:], func(a, b Finding) int {
 		return cmp.Compare(slices.Index(order, a.Severity), slices.Index(order, b.Severity))

@@ -229,6 +229,10 @@ func checkDump(t *testing.T, dir string, want truth) {
 		if f := finding(r, "list-entries"); f == nil || len(f.Evidence) != 2 {
 			t.Errorf("%+v", f)
 		}
+	case "oom":
+		if !strings.Contains(r.Verdict.Detail, " MiB are in no account") {
+			t.Error(r.Verdict.Detail)
+		}
 	case "softlockup", "rcustall":
 		if f := finding(r, "held-cpu"); f == nil || !strings.HasSuffix(f.Title, "interrupts on") {
 			t.Errorf("%+v", f)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/kernel/lock"
@@ -32,6 +33,7 @@ type scene struct {
 
 	table    *symbols.Table // nil: nothing has a name
 	describe func(va uint64) mm.Place
+	use      func() *memoryUse
 }
 
 // cpuScene is a CPU when it stopped.
@@ -44,7 +46,9 @@ type cpuScene struct {
 
 // look reads all tasks and stacks.
 func look(ctx context.Context, k *kernel.Kernel) *scene {
-	s := &scene{k: k, crash: -1, describe: describer(ctx, mm.New(k))}
+	m := mm.New(k)
+	s := &scene{k: k, crash: -1, describe: describer(ctx, m)}
+	s.use = sync.OnceValue(s.readMemoryUse(ctx, m))
 	s.table, _ = k.AllSymbols(ctx)
 	if cpu, err := k.CrashCPU(); err == nil {
 		s.crash = cpu

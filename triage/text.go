@@ -96,7 +96,7 @@ func judge(o *oops.Oops, s *scene) (Verdict, *poisoned) {
 	context, notToBlame := contextOf(o)
 	v.Context = context
 	v.Headline = headline(o, &v)
-	v.Detail = detail(o, p, notToBlame, s.freedText(v.Kind), s.deadlock(o))
+	v.Detail = detail(o, p, notToBlame, s.freedText(v.Kind), s.outOfMemory(v.Kind), s.deadlock(o))
 	return v, p
 }
 
