@@ -26,6 +26,15 @@ var floor = map[string]int{
 	"kernel/vfs":     6,
 	"triage":         7,
 	"cmd/kautopsy":   8,
+	"vmcore":        4,
+	"kernel":        5,
+	"kernel/lock":   6,
+	"kernel/mm":     6,
+	"kernel/sched":  6,
+	"kernel/stacks": 6,
+	"kernel/vfs":    6,
+	"triage":        7,
+	"cmd/kautopsy":  8,
 }
 
 // forTests may be imported by tests of any floor and by nothing else.

@@ -37,7 +37,7 @@ func sleepers(t *testing.T, k *kernel.Kernel, tr truth, percent int) {
 			continue
 		}
 		compared++
-		if got := unscheduled(t, k, s); slices.EqualFunc(got, want[id], func(f kernel.Frame, line string) bool { return names(k, line, f) }) {
+		if got := unscheduled(t, k, s); slices.EqualFunc(got, want[id], func(f kernel.Frame, line string) bool { return f.String() == line }) {
 			equal++
 		} else {
 			t.Logf("task %s %q: now %v, was %q", id, f.Text("comm"), got, want[id])
@@ -168,26 +168,6 @@ func procStacks(text string) map[string][]string {
 		}
 	}
 	return stacks
-}
-
-// names tells whether a line of the kernel's names the place of a frame. Where several
-// symbols have one address the kernel takes the first of kallsyms.
-func names(k *kernel.Kernel, line string, f kernel.Frame) bool {
-	name, rest, _ := strings.Cut(line, "+")
-	_, after, _ := strings.Cut(f.String(), "+")
-	if rest != after {
-		return false
-	}
-	table, err := k.Symbols()
-	if err != nil {
-		return false
-	}
-	for s := range table.Named(name) {
-		if s.Addr == f.Symbol.Addr {
-			return true
-		}
-	}
-	return name == f.Symbol.Name
 }
 
 // unscheduled leaves out the functions of the scheduler, as /proc/PID/stack does.

@@ -106,7 +106,8 @@ const flagKthread = 0x00200000
 
 // Tasks yields all tasks: the idle ones of the CPUs, then every thread of every process in
 // the order of the kernel's list, then those that only a run queue or the PID leads to: the
-// list is broken, or was changed on purpose. A task that cannot be read comes as an error
+// list is broken, or was changed on purpose; and, if it is broken, those that other tasks
+// lead to. A task that cannot be read comes as an error
 // with what is known of it, and so does one that is missing from a list that is whole; the
 // end of a broken list is an error without a task.
 func (k *Kernel) Tasks(ctx context.Context) iter.Seq2[Task, error] {
@@ -116,22 +117,27 @@ func (k *Kernel) Tasks(ctx context.Context) iter.Seq2[Task, error] {
 			yield(Task{}, fmt.Errorf("tasks: %w", err))
 			return
 		}
-		if r.idle(ctx, yield) && r.processes(ctx, yield) && r.running(ctx, yield) {
-			r.byPID(ctx, yield)
+		if r.idle(ctx, yield) && r.processes(ctx, yield) && r.running(ctx, yield) &&
+			r.byPID(ctx, yield) && r.kin(ctx, yield) && r.slabbed(ctx, yield) {
+			r.brokenLists(yield)
 		}
 	}
 }
 
 // taskReader is what reading tasks needs.
 type taskReader struct {
-	k     *Kernel
-	ts    symbols.Types
-	first Object // init_task
-	cpus  int    // online
-	areas []int  // of CPUs that have a per-CPU area
-	seen  map[uint64]bool
-	heads map[uint64]bool // lists of threads that were walked
-	lists error           // why the task list is not whole
+	k      *Kernel
+	ts     symbols.Types
+	first  Object // init_task
+	cpus   int    // online
+	areas  []int  // of CPUs that have a per-CPU area
+	seen   map[uint64]bool
+	order  []uint64        // the addresses in seen
+	pids   map[int]bool    // of the tasks in seen
+	lost   map[int]error   // PIDs that lead to no task, and why
+	heads  map[uint64]bool // lists of threads that were walked
+	lists  error           // why the task list is not whole: the first of the breaks
+	breaks int
 }
 
 func (k *Kernel) taskReader() (*taskReader, error) {
@@ -145,7 +151,7 @@ func (k *Kernel) taskReader() (*taskReader, error) {
 	}
 	return &taskReader{
 		k: k, ts: ts, first: first, cpus: k.CPUs(), areas: k.PossibleCPUs(),
-		seen: make(map[uint64]bool), heads: make(map[uint64]bool),
+		seen: make(map[uint64]bool), heads: make(map[uint64]bool), pids: make(map[int]bool), lost: make(map[int]error),
 	}, nil
 }
 
@@ -227,11 +233,13 @@ func (k *Kernel) TaskAt(addr uint64) (Task, error) {
 func (r *taskReader) processes(ctx context.Context, yield func(Task, error) bool) bool {
 	head, err := r.first.Member("tasks")
 	if err != nil {
-		return r.broken(yield, err)
+		r.broken(err)
+		return true
 	}
 	for leader, err := range r.k.List(ctx, head.Addr, r.first.Type, "tasks") {
 		if err != nil {
-			return r.broken(yield, fmt.Errorf("task list: %w", err)) && ctx.Err() == nil
+			r.broken(fmt.Errorf("task list: %w", err))
+			return ctx.Err() == nil
 		}
 		if !r.threads(ctx, leader, yield) {
 			return false
@@ -240,10 +248,10 @@ func (r *taskReader) processes(ctx context.Context, yield func(Task, error) bool
 	return true
 }
 
-// broken tells that a list of tasks is not whole.
-func (r *taskReader) broken(yield func(Task, error) bool, err error) bool {
+// broken keeps that a list of tasks is not whole.
+func (r *taskReader) broken(err error) {
 	r.lists = cmp.Or(r.lists, err)
-	return yield(Task{}, err)
+	r.breaks++
 }
 
 // threads yields a process's threads, the leader first: by signal_struct.thread_head where
@@ -262,7 +270,10 @@ func (r *taskReader) threads(ctx context.Context, leader Object, yield func(Task
 		head, err = leader.Member(member)
 	}
 	if err != nil { // an exiting task has no signal_struct
-		return phys.Reason(err) == phys.ErrUnmapped || r.broken(yield, fmt.Errorf("threads of task %#x: %w", leader.Addr, err))
+		if phys.Reason(err) != phys.ErrUnmapped {
+			r.broken(fmt.Errorf("threads of task %#x: %w", leader.Addr, err))
+		}
+		return true
 	}
 	if r.heads[head.Addr] {
 		return true // processes share a signal_struct only where somebody made them do so
@@ -270,7 +281,8 @@ func (r *taskReader) threads(ctx context.Context, leader Object, yield func(Task
 	r.heads[head.Addr] = true
 	for o, err := range r.k.List(ctx, head.Addr, leader.Type, member) {
 		if err != nil {
-			return r.broken(yield, fmt.Errorf("threads of task %#x: %w", leader.Addr, err))
+			r.broken(fmt.Errorf("threads of task %#x: %w", leader.Addr, err))
+			return ctx.Err() == nil
 		}
 		if !r.once(o, yield) {
 			return false
@@ -291,9 +303,11 @@ func (r *taskReader) once(o Object, yield func(Task, error) bool) bool {
 // task reads what Task has of a task_struct.
 func (r *taskReader) task(o Object) (Task, error) {
 	r.seen[o.Addr] = true
+	r.order = append(r.order, o.Addr)
 	t := Task{Object: o}
 	f := o.Fields()
 	t.PID, t.TGID, t.Comm = int(f.Int("pid")), int(f.Int("tgid")), f.Text("comm")
+	r.pids[t.PID] = true
 	t.State = TaskState(f.Uint("__state", "state")&0xffff) | TaskState(f.Uint("exit_state"))
 	t.CPU = int(f.Uint("thread_info.cpu", "cpu"))
 	t.OnCPU = f.Uint("on_cpu") != 0

@@ -60,6 +60,10 @@ func (r *taskReader) byPID(ctx context.Context, yield func(Task, error) bool) bo
 		switch {
 		case ctx.Err() != nil:
 			return false
+		case absent(err) && e.Object.Addr != 0:
+			r.lost[int(e.First)] = err
+		case absent(err):
+			r.broken(fmt.Errorf("PIDs: %w", err))
 		case err != nil:
 			if !yield(Task{}, fmt.Errorf("PID %d: %w", e.First, err)) {
 				return false

@@ -1,7 +1,7 @@
 package kernel
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 
 	"github.com/kautopsy/kautopsy/internal/bin"
@@ -227,7 +227,7 @@ func (k *Kernel) text(va uint64) (string, error) {
 // could not be read is 0 or "", and does not keep the others from being read.
 type Fields struct {
 	o   Object
-	err []error
+	err error
 }
 
 // Fields begins to read members.
@@ -248,10 +248,10 @@ func (f *Fields) Text(paths ...string) string { return keep(f, f.o.Text, paths) 
 func keep[T any](f *Fields, read func(...string) (T, error), paths []string) T {
 	v, err := read(paths...)
 	if err != nil {
-		f.err = append(f.err, err)
+		f.err = cmp.Or(f.err, err)
 	}
 	return v
 }
 
-// Err is everything that could not be read, nil if nothing.
-func (f *Fields) Err() error { return errors.Join(f.err...) }
+// Err is why the first of what could not be read could not, nil if all was.
+func (f *Fields) Err() error { return f.err }

@@ -29,9 +29,10 @@ func (t *Table) mark(name string) uint64 {
 }
 
 // At names an address: the symbol that begins at it or closest below, and the distance.
-// Of several symbols at one address a global one goes before a local one, and marks of
-// the linker (_stext, __sched_text_start) come last. Padding before functions (__pfx_,
-// __cfi_) and mapping symbols ($x) never name anything.
+// Of several symbols at one address the first in kallsyms is taken, as in the kernel's own
+// traces (__do_sys_pause, not __x64_sys_pause); marks of the linker (_stext,
+// __sched_text_start) come last. Padding before functions (__pfx_, __cfi_) and mapping
+// symbols ($x) never name anything.
 //
 // The error wraps ErrNoSymbol for an address below the first symbol, behind the end of a
 // section (_etext, _end), more than 64 KiB behind its symbol outside of the kernel's
@@ -81,8 +82,7 @@ func (t *Table) best(k int) (i, rank, below int) {
 
 // The order in which symbols of one address are preferred.
 const (
-	rankGlobal = iota
-	rankLocal
+	rankName  = iota
 	rankStart // a mark of the linker at the begin of a section
 	rankEnd   // a mark at the end: names its own address, nothing behind it
 	rankNever
@@ -97,10 +97,8 @@ func (t *Table) rank(i int) int {
 		return rankEnd
 	case startMark(name):
 		return rankStart
-	case global(t.typ(i)):
-		return rankGlobal
 	}
-	return rankLocal
+	return rankName
 }
 
 // padding tells names that stand for no code: the NOPs before a function (6.3 on,

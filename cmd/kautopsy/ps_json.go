@@ -38,6 +38,13 @@ type psTimes struct {
 	SinceNS   *int64 `json:"since_last_arrival_ns,omitempty"`
 }
 
+func newPSTask(t kernel.Task) psTask {
+	return psTask{
+		Task: hexAddress(t.Addr), PID: t.PID, TGID: t.TGID, Comm: t.Comm, PPID: t.PPID, State: t.State.String(),
+		CPU: t.CPU, OnCPU: t.OnCPU, Kernel: t.KernelThread, RSS: t.RSS, VSZ: t.VSZ, StartNS: int64(t.Start),
+	}
+}
+
 func (p *psPrinter) document() any {
 	list := make([]psTask, 0, len(p.tasks))
 	var kin *kinship
@@ -46,10 +53,7 @@ func (p *psPrinter) document() any {
 	}
 	clock := p.clocks()
 	for _, t := range p.tasks {
-		doc := psTask{
-			Task: hexAddress(t.Addr), PID: t.PID, TGID: t.TGID, Comm: t.Comm, PPID: t.PPID, State: t.State.String(),
-			CPU: t.CPU, OnCPU: t.OnCPU, Kernel: t.KernelThread, RSS: t.RSS, VSZ: t.VSZ, StartNS: int64(t.Start),
-		}
+		doc := newPSTask(t)
 		if p.f.args {
 			var err error
 			doc.Args, doc.Env, err = t.Arguments()
