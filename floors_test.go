@@ -23,18 +23,10 @@ var floor = map[string]int{
 	"kernel/mm":      6,
 	"kernel/network": 6,
 	"kernel/sched":   6,
+	"kernel/stacks":  6,
 	"kernel/vfs":     6,
 	"triage":         7,
 	"cmd/kautopsy":   8,
-	"vmcore":        4,
-	"kernel":        5,
-	"kernel/lock":   6,
-	"kernel/mm":     6,
-	"kernel/sched":  6,
-	"kernel/stacks": 6,
-	"kernel/vfs":    6,
-	"triage":        7,
-	"cmd/kautopsy":  8,
 }
 
 // forTests may be imported by tests of any floor and by nothing else.
