@@ -62,7 +62,7 @@ TMP_FILES=${TMP_FILES:-8}
 TMP_BLOCKS=${TMP_BLOCKS:-16}
 KEXEC=$kexec
 C
-for p in workload collect; do "${cross}gcc" -O2 -static -pthread -o "$guest/i1/bin/$p" "$here/src/$p.c"; done
+for p in workload crowd collect; do "${cross}gcc" -O2 -static -pthread -o "$guest/i1/bin/$p" "$here/src/$p.c"; done
 ln "$guest/i1/bin/workload" "$guest/i1/bin/a-very-long-process-name-that-is-cut"
 [ -z "${CRASHKIT:-}" ] || cp "$CRASHKIT" "$guest/i1/lib/crashkit.ko"
 if [ -n "$kexec" ]; then

@@ -25,6 +25,7 @@ machine() { # NAME
       TMP_BLOCKS=4 DISK_MB=48 KEXEC="" CROSS=aarch64-linux-gnu- BUSYBOX=$scratch/arm64/busybox/bin/busybox arm64
     ;;
   big) CPU=Haswell-noTSX MEM=4G CRASHK=256M TIMEOUT=1800 DUMP_MB=5000 LEVEL=17 FILES_MB=2400 big ;;
+  crowd) CPU=Haswell-noTSX MEM=1536M TIMEOUT=1800 DUMP_MB=1700 APPEND=crowd=100 debian "$1" bookworm ;;
   kinds | kinds:?*) CPU=Haswell-noTSX MODS="crc32c_generic crc32c ext4 loop dummy" kinds kinds bookworm "$(chosen "$1")" ;;
   kinds-6.12 | kinds-6.12:?*)
     CPU=max,la57=off MODS="crc32c_generic crc32c ext4 loop dummy" MAKEDUMPFILE=newest kinds kinds-6.12 trixie "$(chosen "$1")"
