@@ -62,7 +62,7 @@ func (d *Dump) Close() error {
 // Reads tells whether a file is one that the dump is read from: it must not be written to.
 func (d *Dump) Reads(file os.FileInfo) bool {
 	return slices.ContainsFunc(d.files, func(c io.Closer) bool {
-		f, ok := c.(*os.File)
+		f, ok := c.(dumpFile)
 		if !ok {
 			return false
 		}

@@ -115,7 +115,7 @@ func openSet(name string, first *diskdump.Set, o *Options) (Container, Header, [
 	parts := slices.Clone(first.Parts())
 	var files []io.Closer
 	for _, n := range names {
-		f, part, err := openPart(n)
+		f, part, err := openPart(n, o)
 		if err == nil {
 			_, err = diskdump.Join(append(slices.Clone(parts), part))
 		}
@@ -146,8 +146,8 @@ func hasPart(parts []*diskdump.File, p *diskdump.File) bool {
 
 var errNoPart = errors.New("not a part of a split set")
 
-func openPart(name string) (*os.File, *diskdump.File, error) {
-	f, size, err := openFile(name)
+func openPart(name string, o *Options) (dumpFile, *diskdump.File, error) {
+	f, size, err := openFile(name, o)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -42,7 +42,7 @@ const headBytes = 64 << 10
 // or those in Options.Parts. What is no dump is refused with a *NotADump that names it and
 // says what to do.
 func Open(name string, o *Options) (*Dump, error) {
-	f, size, err := openFile(name)
+	f, size, err := openFile(name, o)
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +61,15 @@ func New(r io.ReaderAt, size int64, o *Options) (*Dump, error) {
 	return open(r, size, "", o)
 }
 
+// dumpFile is a file that a dump is read from.
+type dumpFile interface {
+	io.ReaderAt
+	io.Closer
+	Stat() (os.FileInfo, error)
+}
+
 // openFile opens a file and finds its size; a folder or a pipe is refused by name.
-func openFile(name string) (*os.File, int64, error) {
+func openFile(name string, o *Options) (dumpFile, int64, error) {
 	st, err := os.Stat(name)
 	if err != nil {
 		return nil, 0, err
@@ -81,6 +88,9 @@ func openFile(name string) (*os.File, int64, error) {
 	if err != nil {
 		f.Close()
 		return nil, 0, err
+	}
+	if o != nil && o.Map {
+		return mapFile(f, size), size, nil
 	}
 	return f, size, nil
 }

@@ -18,7 +18,8 @@ import (
 
 // The benchmarks below make the same reads as testdata/peers/kdumpscan.c, with the same
 // checksum: build that, run both in turn on one dump and compare. KAUTOPSY_BENCH names the
-// dumps, separated by colons; -cpu 1,2 gives the threads.
+// dumps, separated by colons; -cpu 1,2 gives the threads. Files are mapped, as libkdumpfile
+// maps them.
 
 // benchDumps are the dumps that KAUTOPSY_BENCH names, or the committed one.
 func benchDumps() []string {
@@ -41,7 +42,7 @@ func cpuTime() time.Duration {
 func benchReads(b *testing.B, reads func(b *testing.B, d *vmcore.Dump) (bytes, sum uint64)) {
 	for _, name := range benchDumps() {
 		b.Run(filepath.Base(name), func(b *testing.B) {
-			d, err := vmcore.Open(name, nil)
+			d, err := vmcore.Open(name, &vmcore.Options{Map: true})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -104,7 +105,7 @@ func mix(x uint64) uint64 {
 }
 
 // presentPages are the pages in the file.
-func presentPages(b *testing.B, d *vmcore.Dump) (pages []phys.PFN) {
+func presentPages(b testing.TB, d *vmcore.Dump) (pages []phys.PFN) {
 	for run, err := range d.Runs() {
 		if err != nil {
 			b.Fatal(err)
