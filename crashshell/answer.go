@@ -43,6 +43,9 @@ func newAnswer(command string, out []byte) Answer {
 
 // failed tells whether the answer is errors and nothing else.
 func (a *Answer) failed() error {
+	if bytes.HasPrefix(bytes.TrimSpace(a.Output), []byte("Usage:")) {
+		return &CommandError{a.Command, "it does not take these arguments: " + string(bytes.TrimSpace(a.Output))}
+	}
 	if len(a.Errors) == 0 {
 		return nil
 	}

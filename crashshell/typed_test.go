@@ -1,0 +1,328 @@
+package crashshell
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/kautopsy/kautopsy/internal/golden"
+)
+
+// recordings gives the recorded answers that have a type, by command: those of testdata, and
+// all of the corpus where there is one.
+func recordings(t testing.TB, visit func(t *testing.T, a Answer)) {
+	t.Helper()
+	dirs := []string{"testdata/8.0.2", "testdata/9.0.2"}
+	if corpus := os.Getenv("KAUTOPSY_CORPUS"); corpus != "" {
+		dirs = append(dirs, filepath.Join(corpus, "crash-transcripts/8.0.2"), filepath.Join(corpus, "crash-transcripts/9.0.2"))
+	}
+	for _, dir := range dirs {
+		files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no recordings in %s: %v", dir, err)
+		}
+		for _, f := range files {
+			out, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := strings.TrimSuffix(filepath.Base(f), ".txt")
+			a := newAnswer(strings.ReplaceAll(name, "_", " "), out)
+			if known, _ := a.Typed(); known == nil || a.failed() != nil {
+				continue
+			}
+			t.(*testing.T).Run(filepath.Base(dir)+"/"+name, func(t *testing.T) { visit(t, a) })
+		}
+	}
+}
+
+// rests are the lines that a typed answer did not understand.
+func rests(v any) (list []string) {
+	switch v := v.(type) {
+	case Sys:
+		return v.Rest
+	case Processes:
+		return v.Rest
+	case Modules:
+		return v.Rest
+	case Backtraces:
+		list = v.Rest
+		for _, b := range v.List {
+			list = append(list, b.Rest...)
+		}
+	}
+	return list
+}
+
+// TestRecordings: every line of the recordings is understood.
+func TestRecordings(t *testing.T) {
+	recordings(t, func(t *testing.T, a Answer) {
+		v, err := a.Typed()
+		for _, line := range rests(v) {
+			// long recordings of the corpus are cut, and bt -v has no stacks
+			if a.Command != "foreach bt -s" && a.Command != "bt -v" && !strings.HasPrefix(line, "[cut: ") {
+				t.Errorf("not understood: %q", line)
+			}
+		}
+		if err != nil && a.Command != "bt -v" {
+			t.Error(err)
+		}
+	})
+}
+
+// TestBack prints stacks and tables of tasks back and compares the words with crash's: nothing
+// of a line was lost or put elsewhere.
+func TestBack(t *testing.T) {
+	recordings(t, func(t *testing.T, a Answer) {
+		var lines []string
+		switch v, _ := a.Typed(); v := v.(type) {
+		case Backtraces:
+			lines = stackLines(v, strings.Contains(a.Command, "x"))
+		case Processes:
+			lines = tableLines(v)
+		}
+		want := string(a.Output)
+		for _, line := range lines {
+			if !strings.Contains(squeezed(want), squeezed(line)+"\n") {
+				t.Errorf("crash did not say: %s", line)
+			}
+		}
+		for line := range answerLines(a.Output) {
+			frame := strings.Contains(line, "#") && strings.Contains(line, " at ") && strings.HasPrefix(a.Command, "bt")
+			row := strings.HasPrefix(a.Command, "ps") && psRow.MatchString(line)
+			if (frame || row) && !strings.Contains(strings.Join(lines, "\n")+"\n", squeezed(line)+"\n") {
+				t.Errorf("lost: %s", line)
+			}
+		}
+	})
+}
+
+// squeezed makes one blank of many, within lines.
+func squeezed(s string) string {
+	var out []string
+	for line := range strings.Lines(s) {
+		out = append(out, strings.Join(strings.Fields(line), " "))
+	}
+	return strings.Join(out, "\n") + map[bool]string{true: "\n"}[strings.HasSuffix(s, "\n")]
+}
+
+func stackLines(v Backtraces, hex bool) (lines []string) {
+	for _, b := range v.List {
+		if b.Stack == "" {
+			lines = append(lines, fmt.Sprintf("PID: %d TASK: %x CPU: %d COMMAND: %q", b.PID, uint64(b.Task), b.CPU, b.Command))
+		}
+		for _, f := range b.Frames {
+			symbol := f.Symbol
+			if f.Offset != nil {
+				symbol += fmt.Sprintf(map[bool]string{true: "+%#x", false: "+%d"}[hex], *f.Offset)
+			}
+			line := fmt.Sprintf("#%d [%x] %s at %x", f.Level, uint64(f.Slot), symbol, uint64(f.PC))
+			if f.Module != "" {
+				line += " [" + f.Module + "]"
+			}
+			lines = append(lines, line)
+			if f.File != "" {
+				lines = append(lines, fmt.Sprintf("%s: %d", f.File, f.Line))
+			}
+		}
+	}
+	return lines
+}
+
+func tableLines(v Processes) (lines []string) {
+	for _, p := range v.List {
+		if p.PPID == nil {
+			continue
+		}
+		comm := p.Comm
+		if p.Kernel {
+			comm = "[" + comm + "]"
+		}
+		line := fmt.Sprintf("%d %d %d %x %s %.1f %d %d %s", p.PID, *p.PPID, p.CPU, uint64(p.Task|p.KStack), p.State, p.Mem, p.VSZ, p.RSS, comm)
+		if p.Task|p.KStack == 0 {
+			line = strings.Replace(line, fmt.Sprintf("%d 0 %s", p.CPU, p.State), fmt.Sprintf("%d -- %s", p.CPU, p.State), 1)
+		}
+		if p.Active {
+			line = "> " + line
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// TestJSON has what programs see.
+func TestJSON(t *testing.T) {
+	for _, name := range []string{"bt_-a", "bt_-e", "bt_-E", "bt_-l", "ps_-A", "ps_-a", "ps_-c", "ps_-t", "ps_-r", "ps_-m", "log_-c", "log_-d", "log_-m", "mod", "sys", "sys_-i"} {
+		t.Run(name, func(t *testing.T) {
+			out, err := os.ReadFile("testdata/9.0.2/" + name + ".txt")
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := newAnswer(strings.ReplaceAll(name, "_", " "), out)
+			v, err := a.Typed()
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := json.MarshalIndent(v, "", " ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden.Check(t, "typed/"+name+".json", string(b)+"\n")
+		})
+	}
+}
+
+// TestMachines has the forms that no recording shows, as the crash versions print them.
+func TestMachines(t *testing.T) {
+	tests := []struct {
+		name, out string
+		frames    int
+		registers map[string]Address // of the last frame's exception
+		where     string             // of any
+	}{
+		{"x86-64, an exception in the kernel", `PID: 1412   TASK: ffff88003d0b2040  CPU: 0   COMMAND: "bash"
+ #7 [ffff88003c33dd30] do_page_fault at ffffffff8152d73e
+ #8 [ffff88003c33dd60] page_fault at ffffffff8152aaf5
+    [exception RIP: sysrq_handle_crash+22]
+    RIP: ffffffff8134b516  RSP: ffff88003c33de18  RFLAGS: 00010096
+    ORIG_RAX: ffffffffffffffff  CS: 0010  SS: 0018
+--- <NMI exception stack> ---
+ #9 [ffff88003c33de20] mlx5e_poll+0x12 at ffffffff8134b7d2 [mlx5_core]
+#10 [ffff88003c33de70] write_sysrq_trigger (via proc_reg_write) at ffffffff8134b88e
+`, 4, nil, "sysrq_handle_crash+22"},
+		{"arm64", `PID: 260      TASK: ffff00000413d700  CPU: 0    COMMAND: "collect"
+ #0 [ffff800080d0bb10] machine_kexec at ffffb2e0e7a3b5a4
+ #1 [ffff800080d0bcc0] el0t_64_sync at ffffb2e0e7a11588
+     PC: 0000ffff8d3ab6b8   LR: 0000ffff8d34b9b8   SP: 0000ffffd1c1a3b0
+    X29: 0000ffffd1c1a3b0  X28: 0000000000000000  X27: 0000000000000000
+    ORIG_X0: 0000000000000001  SYSCALLNO: 40  PSTATE: 20001000
+`, 2, map[string]Address{"PC": 0xffff8d3ab6b8, "SYSCALLNO": 0x40, "PSTATE": 0x20001000}, ""},
+		{"arm64, in the kernel", `PID: 1  TASK: ffff00000413d700  CPU: 0  COMMAND: "init"
+ #0 [ffff800080d0bb10] el1h_64_sync at ffffb2e0e7a3b5a4
+     PC: ffffb2e0e8123456  [sysrq_handle_crash+28]
+     LR: ffffb2e0e8123999  [__handle_sysrq+148]
+     SP: ffff800080d0bd00  PSTATE: 60400005
+`, 1, map[string]Address{"LR": 0xffffb2e0e8123999, "PSTATE": 0x60400005}, ""},
+		{"ppc64", `PID: 2171   TASK: c0000000f3c3b6d0  CPU: 1   COMMAND: "bash"
+ #0 [c000000003c3b6d0] .crash_kexec at c0000000000f2b28
+ #1 [c000000003c3b8d0] .die at c000000000030da8 (unreliable)
+ #2 [c000000003c3be30] syscall_exit at c0000000000085b4
+ System Call [c01] exception frame:
+ R0:  0000000000000004    R1:  00000fffc60db1a0    R2:  00000fff8e6d3cc0   
+ NIP: 00000fff8e5f0d58    MSR: 800000000280f032    OR3: 0000000000000001
+ DSISR: 0000000042000000     Syscall Result: 0000000000000000
+ [NIP  : sysrq_handle_crash+52]
+ [LR   : __handle_sysrq+168]
+`, 3, map[string]Address{"R1": 0xfffc60db1a0, "Syscall Result": 0, "DSISR": 0x42000000}, "sysrq_handle_crash+52"},
+		{"s390x", `PID: 855    TASK: 2c92a000           CPU: 1   COMMAND: "bash"
+ #0 [3f0a7b98] smp_find_processor_id at 10fe9a
+ #1 [3f0a7eb8] system_call at 91c3e6
+ PSW:  0705c00180000000 000003fffd2c5a3a (user space)
+ GPRS: 0000000000000004 00000000800052d0 0000000000000001 000003fffd2c5a3a
+       0000000000000005 0000000000000006 0000000000000007 0000000000000008
+`, 2, map[string]Address{"PSW": 0x0705c00180000000, "GPRS": 4}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v, err := ParseBacktraces([]byte(tt.out))
+			if err != nil || len(v.List) != 1 || len(rests(v)) > 0 {
+				t.Fatalf("%v, %d stacks, not understood: %q", err, len(v.List), rests(v))
+			}
+			b := v.List[0]
+			if len(b.Frames) != tt.frames {
+				t.Fatalf("%d frames, want %d", len(b.Frames), tt.frames)
+			}
+			for name, want := range tt.registers {
+				e := b.Frames[len(b.Frames)-1].Exception
+				if got, ok := e.Register(name); !ok || got != want {
+					t.Errorf("%s is %#x, want %#x", name, got, want)
+				}
+			}
+			where := ""
+			for _, f := range b.Frames {
+				if f.Exception != nil {
+					where += f.Exception.Where
+				}
+			}
+			if where != tt.where {
+				t.Errorf("where: %q, want %q", where, tt.where)
+			}
+		})
+	}
+	v, _ := ParseBacktraces([]byte(tests[0].out))
+	f := v.List[0].Frames
+	if f[2].Marker != "<NMI exception stack>" || f[2].Module != "mlx5_core" || *f[2].Offset != 0x12 || f[3].Via != "proc_reg_write" {
+		t.Errorf("marker, module, offset or via: %+v %+v", f[2], f[3])
+	}
+	v, _ = ParseBacktraces([]byte(tests[4].out))
+	if n := len(v.List[0].Frames[1].Exception.Registers); n != 2+8 {
+		t.Errorf("s390x: %d registers, want 10", n)
+	}
+}
+
+// TestOldModules: crash before 8.0 has no column BASE.
+func TestOldModules(t *testing.T) {
+	v, err := ParseModules([]byte(`     MODULE       NAME                      SIZE  OBJECT FILE
+ffffffffc0508340  virtio_ring              49152  (not loaded)  [CONFIG_KALLSYMS]
+ffffffffa0000340  big                   12345678  /lib/modules/x/big.ko.debug
+`))
+	if err != nil || len(v.Rest) > 0 || len(v.List) != 2 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	if m := v.List[1]; m.Base != 0 || m.Size != 12345678 || m.Object != "/lib/modules/x/big.ko.debug" {
+		t.Errorf("%+v", m)
+	}
+	v, err = ParseModules([]byte("NAME     TAINTS\nnvidia   POE\n"))
+	if err != nil || len(v.List) != 1 || v.List[0].Taints != "POE" {
+		t.Errorf("taints: %+v, %v", v, err)
+	}
+}
+
+// TestUnknown: what is not crash's keeps its lines and gets an error.
+func TestUnknown(t *testing.T) {
+	for _, command := range []string{"sys", "bt", "ps", "mod"} {
+		a := Answer{Command: command, Output: []byte("the quick brown fox\n")}
+		v, err := a.Typed()
+		if !errors.Is(err, ErrForm) || len(rests(v)) != 1 {
+			t.Errorf("%s: %v, kept %q", command, err, rests(v))
+		}
+	}
+	a := Answer{Command: "kmem -i", Output: []byte("x\n")}
+	if v, err := a.Typed(); v != nil || err != nil {
+		t.Errorf("kmem -i: %v, %v", v, err)
+	}
+}
+
+// TestTyped asks a session.
+func TestTyped(t *testing.T) {
+	s := startFake(t, "")
+	ctx := t.Context()
+	sys, err := s.Sys(ctx)
+	if err != nil || sys.Tasks != 138 || sys.Uptime.Seconds() != 17 || sys.MHz != 2297 || sys.Date.Year() != 2026 || len(sys.Load) != 3 {
+		t.Errorf("sys: %+v, %v", sys, err)
+	}
+	bt, err := s.Backtraces(ctx, "-a")
+	if err != nil || len(bt.List) != 2 || bt.List[1].Command != "w-busy" {
+		t.Errorf("bt -a: %+v, %v", bt, err)
+	}
+	un, err := s.Backtraces(ctx, "-nosuch")
+	if err == nil {
+		t.Errorf("a failed command: %+v", un)
+	}
+	ps, err := s.Processes(ctx)
+	if err != nil || len(ps.List) != 138 {
+		t.Errorf("ps: %d, %v", len(ps.List), err)
+	}
+	mods, err := s.Modules(ctx)
+	if err != nil || len(mods.List) == 0 || mods.List[0].Name != "virtio_ring" {
+		t.Errorf("mod: %+v, %v", mods, err)
+	}
+	log, err := s.Log(ctx)
+	if err != nil || len(log.Records) < 300 || log.Records[0].Time == nil {
+		t.Errorf("log: %d, %v", len(log.Records), err)
+	}
+}
