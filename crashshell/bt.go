@@ -252,7 +252,7 @@ var (
 func (p *btParser) detail(b *Backtrace, text string) bool {
 	last := func() *Frame { return &b.Frames[len(b.Frames)-1] }
 	switch m := stackLine.FindStringSubmatch(text); {
-	case text == "(none found)":
+	case text == "(none found)", text == "(no stack)":
 	case text == "(active)":
 		b.Active = true
 	case strings.HasPrefix(text, "bt: ") || strings.HasPrefix(text, "foreach: "):

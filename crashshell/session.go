@@ -134,6 +134,17 @@ func (s *Session) files() map[string]string {
 	return m
 }
 
+// names are the links in the order in which crash takes them.
+func (s *Session) names() (list []string) {
+	if s.cfg.VMLinux != "" {
+		list = append(list, "vmlinux")
+	}
+	for i := range s.cfg.Dump {
+		list = append(list, dumpName(i))
+	}
+	return list
+}
+
 func dumpName(i int) string {
 	if i == 0 {
 		return "vmcore"
@@ -189,13 +200,7 @@ func (s *Session) begin() *incarnation {
 
 // launch starts a child and waits for its prompt.
 func (s *Session) launch() (*child, []byte, error) {
-	args := s.Mode.options()
-	if s.cfg.VMLinux != "" {
-		args = append(args, "vmlinux")
-	}
-	for i := range s.cfg.Dump {
-		args = append(args, dumpName(i))
-	}
+	args := append(s.Mode.options(), s.names()...)
 	c, err := start(s.Program, args, s.dir, limits{s.cfg.Memory, s.cfg.CPU})
 	if err != nil {
 		return nil, nil, err

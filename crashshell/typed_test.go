@@ -264,6 +264,15 @@ func TestMachines(t *testing.T) {
 	}
 }
 
+// TestNoStack: a zombie has none, and foreach bt goes on.
+func TestNoStack(t *testing.T) {
+	v, err := ParseBacktraces([]byte("PID: 222 TASK: ffff8e579f31b300  CPU: 0    COMMAND: \"a \"b\"\"\n(no stack)\n\n" +
+		"PID: 1 TASK: ffff8e57811f3300  CPU: 0    COMMAND: \"init\"\nbt: invalid kernel virtual address: 0  type: \"stack contents\"\n"))
+	if err != nil || len(v.List) != 2 || len(rests(v)) > 0 || len(v.List[1].Errors) != 1 || v.List[0].Command != `a "b"` {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
 // TestOldModules: crash before 8.0 has no column BASE.
 func TestOldModules(t *testing.T) {
 	v, err := ParseModules([]byte(`     MODULE       NAME                      SIZE  OBJECT FILE

@@ -70,6 +70,7 @@ func commands() []command {
 		listCommand(),
 		treeCommand(),
 		searchCommand(),
+		crashCommand(),
 		stacksCommand(),
 		completionCommand(),
 		manCommand(),

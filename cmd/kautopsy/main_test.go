@@ -22,7 +22,7 @@ import (
 
 // TestMain makes the test binary the command as well, for the scripts.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"kautopsy": main})
+	testscript.Main(m, map[string]func(){"kautopsy": main, "crash": fakeCrash})
 }
 
 // TestScripts runs testdata/script: one file a command, and one a way to be wrong.

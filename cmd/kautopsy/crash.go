@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/kautopsy/kautopsy/crashshell"
+	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/vmcore"
+)
+
+type crashFlags struct {
+	dump     *dumpFlags
+	vmlinux  string
+	commands []string
+	input    string
+	program  string
+	timeout  time.Duration
+	json     bool
+	unsafe   bool
+	spoiled  bool
+}
+
+func crashCommand() command {
+	return command{
+		name: "crash", group: "crash itself", args: "DUMP",
+		short: "the crash program, supervised: commands in, answers or JSON out",
+		long: `Starts crash with the dump and the kernel's vmlinux, which is looked for
+beside the dump and below /usr/lib/debug. Each command has a deadline. Exit 0
+when all were answered, 1 when one failed, 2 when one was refused.
+--json has the answers to sys, bt, foreach bt, ps, log and mod as values, others
+as text. Without -c and -i commands come from stdin; on a terminal crash itself
+takes over, without .crashrc and .gdbinit.
+What this crash is known to get wrong of this kernel is told, and not asked.`,
+		example: "kautopsy crash -c 'bt -a' -c 'ps -m' /var/crash/vmcore",
+		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
+			f := &crashFlags{dump: addDumpFlags(fs)}
+			fs.StringVarP(&f.vmlinux, "vmlinux", "k", "", "the kernel's vmlinux with debug information, a `FILE`")
+			fs.StringArrayVarP(&f.commands, "command", "c", nil, "run `CMD`; may be given several times")
+			fs.StringVarP(&f.input, "input", "i", "", "run the commands in `FILE`, a line each; - is stdin")
+			fs.StringVar(&f.program, "crash", "", "the crash `PROGRAM`; without it $KAUTOPSY_CRASH, or crash in $PATH")
+			fs.DurationVar(&f.timeout, "cmd-timeout", time.Minute, "deadline of each command")
+			fs.BoolVar(&f.unsafe, "unsafe", false, "also send commands that may write files or start programs")
+			fs.BoolVar(&f.spoiled, "spoiled", false, "also ask what this crash is known to answer wrongly")
+			fs.BoolVar(&f.json, "json", false, "print JSON")
+			return f.run
+		},
+	}
+}
+
+func (f *crashFlags) run(env *environment, args []string) error {
+	d, rest, err := f.dump.open(env, args)
+	if err != nil {
+		return err
+	}
+	release := releaseOf(env, d)
+	d.Close()
+	if err := noMore(rest); err != nil {
+		return err
+	}
+	if n := d.Header.Parts; n > 1 && len(f.dump.parts) != n-1 {
+		return usagef("%s is one of %d parts: name the others with --part", args[0], n)
+	}
+	cfg := crashshell.Config{
+		Crash: f.program, Dump: append([]string{args[0]}, f.dump.parts...), Release: release,
+		Timeout: f.timeout, Unsafe: f.unsafe, Spoiled: f.spoiled,
+	}
+	if cfg.VMLinux, err = findVMLinux(f.vmlinux, args[0], release); err != nil {
+		return err
+	}
+	if f.interactive(env) {
+		return attachCrash(env, cfg)
+	}
+	if err := f.read(env); err != nil {
+		return err
+	}
+	return f.ask(env, cfg)
+}
+
+// releaseOf is the dump's kernel, as kautopsy reads it; what crash gets wrong of it follows
+// from that.
+func releaseOf(env *environment, d *vmcore.Dump) string {
+	k, err := kernel.Open(d, &kernel.Options{Context: env.ctx})
+	if err != nil {
+		return d.Header.Utsname.Release
+	}
+	u, _ := k.Utsname() // what is known stands in it, beside the error
+	return u.Release
+}
+
+// findVMLinux is the file that -k names, or the first one where the packages of Debian,
+// Ubuntu, Fedora, RHEL and SUSE put theirs.
+func findVMLinux(named, dump, release string) (string, error) {
+	if named != "" {
+		if _, err := os.Stat(named); err != nil {
+			return "", usagef("-k: %v", err)
+		}
+		return named, nil
+	}
+	beside := filepath.Dir(dump)
+	places := []string{filepath.Join(beside, "vmlinux")}
+	if release != "" && filepath.Base(release) == release {
+		places = append(
+			places,
+			filepath.Join(beside, "vmlinux-"+release),
+			"/usr/lib/debug/lib/modules/"+release+"/vmlinux",
+			"/usr/lib/debug/usr/lib/modules/"+release+"/vmlinux",
+			"/usr/lib/debug/boot/vmlinux-"+release,
+			"/usr/lib/debug/boot/vmlinux-"+release+".debug",
+		)
+	}
+	for _, p := range places {
+		if _, err := os.Stat(p); err == nil {
+			return p, nil
+		}
+	}
+	if release == "" {
+		return "", errors.New("crash needs the kernel's vmlinux, and which kernel it was is not known: name one with -k")
+	}
+	return "", fmt.Errorf("no vmlinux of %[1]s: install linux-image-%[1]s-dbg (Debian), linux-image-%[1]s-dbgsym (Ubuntu) "+
+		"or kernel-debuginfo-%[1]s (Fedora, RHEL), or name one with -k", release)
+}
+
+// interactive tells whether nobody but a user at a terminal gives commands.
+func (f *crashFlags) interactive(env *environment) bool {
+	in, ok := env.in.(*os.File)
+	return ok && len(f.commands) == 0 && f.input == "" && term.IsTerminal(int(in.Fd()))
+}
+
+func attachCrash(env *environment, cfg crashshell.Config) error {
+	p, err := crashshell.Find(env.ctx, cfg.Crash)
+	if err != nil {
+		return err
+	}
+	for _, d := range p.Doubts(cfg.Release) {
+		env.warn("%s", d.Text)
+	}
+	return crashshell.Attach(env.ctx, cfg)
+}
+
+// read takes the commands of -i, or of stdin without -c and -i, and refuses the lot before
+// crash is started for it.
+func (f *crashFlags) read(env *environment) error {
+	in := env.in
+	switch {
+	case f.input != "" && f.input != "-":
+		file, err := os.Open(f.input)
+		if err != nil {
+			return usagef("-i: %v", err)
+		}
+		defer file.Close()
+		in = file
+	case f.input == "" && len(f.commands) > 0:
+		in = strings.NewReader("")
+	}
+	if err := f.lines(in); err != nil {
+		return err
+	}
+	if len(f.commands) == 0 {
+		return usagef("which command? Give -c CMD, -i FILE, or commands on stdin")
+	}
+	if f.unsafe {
+		return nil
+	}
+	for _, c := range f.commands {
+		if err := crashshell.Check(c); err != nil {
+			return usagef("%s: %v (--unsafe sends it)", c, err)
+		}
+	}
+	return nil
+}
+
+// lines adds the commands of a file: comments are none, and q ends it as it ends crash.
+func (f *crashFlags) lines(in io.Reader) error {
+	s := bufio.NewScanner(in)
+	for s.Scan() {
+		line := strings.TrimSpace(s.Text())
+		if slices.Contains([]string{"q", "quit", "exit"}, line) {
+			break
+		}
+		if line != "" && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "//") {
+			f.commands = append(f.commands, line)
+		}
+	}
+	if err := s.Err(); err != nil {
+		return fmt.Errorf("the commands: %w", err)
+	}
+	return nil
+}
+
+// ask runs the commands in a session.
+func (f *crashFlags) ask(env *environment, cfg crashshell.Config) error {
+	s, err := crashshell.Start(env.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	warnSession(env, s)
+	doc := newCrashDocument(s, cfg)
+	failed, refused := 0, 0
+	for _, c := range f.commands {
+		a, err := s.Run(env.ctx, c)
+		switch {
+		case errors.Is(err, crashshell.ErrSpoiled):
+			refused++
+			env.warn("%s: %v (--spoiled asks it)", c, err)
+		case err != nil:
+			failed++
+			env.warn("%v", err)
+		}
+		if f.json {
+			doc.Commands = append(doc.Commands, newCrashAnswer(a, err))
+		} else if !errors.Is(err, crashshell.ErrSpoiled) {
+			printAnswer(env, a, len(f.commands) > 1)
+		}
+		if env.ctx.Err() != nil {
+			return env.ctx.Err()
+		}
+	}
+	if f.json {
+		if err := printJSON(env.out, doc); err != nil {
+			return err
+		}
+	}
+	switch {
+	case failed > 0:
+		return errNoAnswer
+	case refused > 0:
+		return usagef("%d of %d commands were not asked", refused, len(f.commands))
+	}
+	return nil
+}
