@@ -17,8 +17,8 @@ race: ## the same under the race detector, which needs a C compiler
 bench: ## benchmarks on the committed dump
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-bench-peers: ## our page decoders beside the C libraries, on the committed dump's pages
-	testdata/peers/codecs.sh
+bench-peers: ## beside the C libraries, libkdumpfile, drgn and crash: installs them; see testdata/peers/bench.sh
+	testdata/peers/bench.sh
 
 FUZZTIME ?= 60s
 fuzz: ## each fuzz target for FUZZTIME
