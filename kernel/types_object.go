@@ -28,8 +28,14 @@ func (k *Kernel) Object(t *symbols.Type, addr uint64) Object {
 	return Object{Type: t, Addr: addr, k: k, m: t.Whole()}
 }
 
+// errNoObject: the zero Object, what comes with an error, has nothing to read.
+var errNoObject = fmt.Errorf("no object: %w", symbols.ErrNoType)
+
 // Member is a part of the object.
 func (o Object) Member(paths ...string) (Object, error) {
+	if o.k == nil || o.Type == nil {
+		return Object{}, errNoObject
+	}
 	if len(paths) == 0 {
 		return o, nil
 	}
@@ -52,6 +58,9 @@ func (k *Kernel) clip(va uint64) uint64 {
 
 // Has tells whether the type has a member.
 func (o Object) Has(path string) bool {
+	if o.Type == nil {
+		return false
+	}
 	_, err := o.Type.Member(path)
 	return err == nil
 }
@@ -142,6 +151,9 @@ func (o Object) Follow(paths ...string) (Object, error) {
 // Index is an element of an array, or of what a pointer leads to. The number of elements is
 // not asked where the type does not have it.
 func (o Object) Index(i uint64) (Object, error) {
+	if o.k == nil || o.Type == nil {
+		return Object{}, errNoObject
+	}
 	t := o.Type.Underlying()
 	if t.Kind == symbols.KindPointer {
 		first, err := o.Follow()

@@ -130,6 +130,18 @@ func TestObjectAbsent(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	for what, read := range map[string]func(kernel.Object) error{
+		"Uint":   func(o kernel.Object) error { _, err := o.Uint("pid"); return err },
+		"Int":    func(o kernel.Object) error { _, err := o.Int(); return err },
+		"Follow": func(o kernel.Object) error { _, err := o.Follow("mm"); return err },
+		"Index":  func(o kernel.Object) error { _, err := o.Index(1); return err },
+		"Text":   func(o kernel.Object) error { _, err := o.Text("comm"); return err },
+		"Bytes":  func(o kernel.Object) error { _, err := o.Bytes(); return err },
+	} {
+		if err := read(kernel.Object{}); !errors.Is(err, symbols.ErrNoType) {
+			t.Errorf("%s of no object: %v", what, err)
+		}
+	}
 	f := o.Fields()
 	f.Int("none")
 	f.Text("nothing")

@@ -333,16 +333,23 @@ func (m *Memory) keptForCPU(ctx context.Context, s *slabs, c *Cache, cpu int) (n
 	if !local.Has("partial") {
 		return n, err
 	}
-	for slab, perr := local.Follow("partial"); ; slab, perr = slab.Follow("next") {
-		if errors.Is(perr, phys.ErrUnmapped) || ctx.Err() != nil {
-			return n, err // the end
+	slab, perr := local.Follow("partial")
+	for seen := map[uint64]bool{}; perr == nil && ctx.Err() == nil; slab, perr = slab.Follow("next") {
+		if seen[slab.Addr] {
+			perr = fmt.Errorf("partial slabs of CPU %d at %#x lead back: %w", cpu, slab.Addr, phys.ErrCorrupt)
+			break
 		}
+		seen[slab.Addr] = true
 		objects, inuse, cerr := slabCount(slab)
-		if perr = errors.Join(perr, cerr); perr != nil || n > 1<<24 {
-			return n, errors.Join(err, perr)
+		if perr = cerr; perr != nil {
+			break
 		}
 		n += objects - min(inuse, objects)
 	}
+	if errors.Is(perr, phys.ErrUnmapped) {
+		perr = nil // NULL ends it
+	}
+	return n, errors.Join(err, perr)
 }
 
 // cpuSlab is the struct kmem_cache_cpu of a CPU (until 6.19).
