@@ -14,7 +14,7 @@ const module = "github.com/kautopsy/kautopsy/"
 var floor = map[string]int{
 	"phys":         0,
 	"internal/bin": 1, "internal/codec": 1, "internal/arch": 2, "internal/elfnote": 2,
-	"diskdump": 3, "elfcore": 3, "symbols": 3, "oops": 3, "crashshell": 3,
+	"diskdump": 3, "elfcore": 3, "symbols": 3, "symbols/disasm": 4, "oops": 3, "crashshell": 3,
 	"vmcore":         4,
 	"kernel":         5,
 	"kernel/device":  6,

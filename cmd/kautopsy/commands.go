@@ -63,6 +63,7 @@ func commands() []command {
 		netCommand(),
 		ipcsCommand(),
 		symCommand(),
+		disCommand(),
 		structCommand(),
 		unionCommand(),
 		pCommand(),

@@ -93,7 +93,7 @@ func TestUnknownCommand(t *testing.T) {
 	for word, want := range map[string]string{
 		"traige": `no command "traige"; did you mean "triage"?`,
 		"lgo":    `no command "lgo"; did you mean "log"?`,
-		"dis":    `no command "dis"`,
+		"gdb":    `no command "gdb"`,
 		"":       `no command ""`,
 		"vmcore": `"vmcore" is no command; did you mean: kautopsy triage vmcore`,
 		"a/b":    `"a/b" is no command; did you mean: kautopsy triage a/b`,

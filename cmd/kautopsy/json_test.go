@@ -42,6 +42,14 @@ var documents = []struct {
 		map[string]string{"symbols": "address type name module size offset"},
 	},
 	{
+		[]string{"dis", "ck_null_work"},
+		"schema instructions missing",
+		map[string]string{
+			"instructions":        "address symbol module offset bytes text target fault",
+			"instructions.target": "address symbol module offset",
+		},
+	},
+	{
 		[]string{"mod"},
 		"schema modules missing",
 		map[string]string{
