@@ -15,8 +15,8 @@
 //	framing  where one answer ends and the next begins             framing.go
 //	Check    which commands may be sent                            check.go
 //	Program  which crash, and what it is known to get wrong        program.go, doubts.go
-//	Typed    answers as Sys, Backtraces, Processes, Modules, Log   typed.go
-//	ParseTranscript  the same of a session that was recorded      transcript.go
+//	Typed    answers as values: Sys, Backtraces, Processes, Irqs…  typed.go
+//	ParseTranscript  the same of a recorded session               transcript.go
 //
 // The package knows no dump format: what a dump holds is for package vmcore.
 package crashshell

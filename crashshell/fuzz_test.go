@@ -24,7 +24,7 @@ func FuzzTyped(f *testing.F) {
 	}
 	f.Add([]byte("PID: 0 TASK: 1 CPU: 0 COMMAND: \"x\"\n RIP: 0 (\n [LR : (\n CPU 1 X STACK:\n"))
 	f.Fuzz(func(t *testing.T, out []byte) {
-		for _, command := range []string{"sys", "bt", "ps -a", "log", "mod", "foreach bt"} {
+		for _, command := range []string{"sys", "bt", "ps -a", "log", "mod", "foreach bt", "kmem -i", "irq", "files", "mount", "net", "struct x", "dis x", "sym x"} {
 			a := newAnswer(command, out)
 			v, err := a.Typed()
 			if _, err := json.Marshal(v); err != nil {

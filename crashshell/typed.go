@@ -71,6 +71,22 @@ func formError(known bool, rest []string) error {
 	return fmt.Errorf("%w: %q", ErrForm, rest[0])
 }
 
+// rows reads an answer that is a table: heading lines, each followed by rows. A row is read
+// only below a heading; row tells whether it is one.
+func rows(out []byte, heading *regexp.Regexp, row func(line string) bool) (rest []string, err error) {
+	known := false
+	for line := range answerLines(out) {
+		switch {
+		case strings.TrimSpace(line) == "":
+		case heading.MatchString(line):
+			known = true
+		case !known || !row(line):
+			rest = append(rest, line)
+		}
+	}
+	return rest, formError(known, rest)
+}
+
 // typed are the answers that Typed knows, by the command's first words.
 var typed = []struct {
 	words string
@@ -81,21 +97,33 @@ var typed = []struct {
 	{"ps", anyOf(ParseProcesses)},
 	{"log", anyOf(ParseLog)},
 	{"mod", anyOf(ParseModules)},
+	{"kmem -i", anyOf(ParseMemoryInfo)},
+	{"irq", anyOf(ParseIrqs)},
+	{"files", anyOf(ParseFiles)},
+	{"mount", anyOf(ParseMounts)},
+	{"net", anyOf(ParseNet)},
+	{"struct", anyOf(ParseStruct)},
+	{"union", anyOf(ParseStruct)},
+	{"dis", anyOf(ParseDisassembly)},
+	{"sym", anyOf(ParseSymbols)},
 }
 
 func anyOf[T any](parse func([]byte) (T, error)) func([]byte) (any, error) {
 	return func(out []byte) (any, error) { return parse(out) }
 }
 
-// Typed parses the output by what its command is: a Sys, Backtraces, Processes, Log or Modules;
-// nil for commands without a type. foreach answers as the command that it repeats.
+// Typed parses the output by what its command is: a Sys, Backtraces, Processes, Log, Modules,
+// MemoryInfo, Irqs, Files, Mounts, Net, Struct, Disassembly or Symbols; nil for commands
+// without a type. Options may ask for a form that has none: the error is ErrForm then, and the
+// lines are in Rest. foreach answers as the command that it repeats.
 func (a *Answer) Typed() (any, error) {
 	words := strings.Fields(a.Command)
 	if len(words) > 0 && words[0] == "foreach" {
 		words = foreachCommand(words[1:])
 	}
+	command := strings.Join(words, " ") + " "
 	for _, t := range typed {
-		if len(words) > 0 && words[0] == t.words {
+		if strings.HasPrefix(command, t.words+" ") {
 			return t.parse(a.Output)
 		}
 	}

@@ -38,9 +38,10 @@ func crashCommand() command {
 		long: `Starts crash with the dump and the kernel's vmlinux, which is looked for
 beside the dump and below /usr/lib/debug. Each command has a deadline. Exit 0
 when all were answered, 1 when one failed, 2 when one was refused.
---json has the answers to sys, bt, foreach bt, ps, log and mod as values, others
-as text. Without -c and -i commands come from stdin; on a terminal crash itself
-takes over, without .crashrc and .gdbinit.
+--json has the answers to sys, bt, ps, log, mod, files, mount, net, irq,
+kmem -i, struct, union, dis and sym as values, others as text.
+Without -c and -i commands come from stdin; on a terminal crash itself takes
+over, without .crashrc and .gdbinit.
 What this crash is known to get wrong of this kernel is told, and not asked.`,
 		example: "kautopsy crash -c 'bt -a' -c 'ps -m' /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
