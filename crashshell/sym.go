@@ -25,7 +25,7 @@ type Symbol struct {
 }
 
 var (
-	symLine   = regexp.MustCompile(`^\s*([0-9a-f]{4,16}) \((.)\) (\S+)(?:\s+\[([^\]]+)\])?(?:\s+(\S.*): (\d+))?\s*$`)
+	symLine   = regexp.MustCompile(`^\s*([0-9a-f]{1,16}) \((.)\) (\S+)(?:\s+\[([^\]]+)\])?(?:\s+(\S.*): (\d+))?\s*$`)
 	symMarker = regexp.MustCompile(`^\s*([0-9a-f]{4,16}) (MODULE (?:[A-Z]+ )*(?:START|END)): (\S+)\s*$`)
 )
 

@@ -412,8 +412,8 @@ func TestMoreRows(t *testing.T) {
 	if err != nil || len(net.Rest) > 0 || len(net.List) != 1 || net.List[0].Addresses != nil {
 		t.Errorf("net: %+v, %v", net, err)
 	}
-	sym, err := ParseSymbols([]byte("ffffffffc0501000 MODULE TEXT START: ext4\nffffffffc0501010 (t) ext4_map+0x1f [ext4]\nffffffffc0501999 MODULE END: ext4\n"))
-	if err != nil || len(sym.Rest) > 0 || len(sym.List) != 3 || sym.List[0].Name != "ext4" || *sym.List[1].Offset != 0x1f || sym.List[1].Module != "ext4" {
+	sym, err := ParseSymbols([]byte("0 (D) __per_cpu_start\nffffffffc0501000 MODULE TEXT START: ext4\nffffffffc0501010 (t) ext4_map+0x1f [ext4]\nffffffffc0501999 MODULE END: ext4\n"))
+	if err != nil || len(sym.Rest) > 0 || len(sym.List) != 4 || sym.List[1].Name != "ext4" || *sym.List[2].Offset != 0x1f || sym.List[2].Module != "ext4" {
 		t.Errorf("sym: %+v, %v", sym, err)
 	}
 }
