@@ -31,8 +31,8 @@ func (k *Kernel) Cast(addr uint64, spelled string, members ...string) (Object, e
 func (k *Kernel) Variable(name, spelled string) (Object, error) {
 	s, err := k.Symbol(name)
 	if err != nil {
-		if _, any := k.Symbol("init_task"); errors.Is(err, symbols.ErrNoSymbol) && errors.Is(any, symbols.ErrNoSymbol) {
-			err = fmt.Errorf("%w (CONFIG_KALLSYMS_ALL is off: the kernel has no names of variables)", err)
+		if errors.Is(err, symbols.ErrNoSymbol) && k.Exports() != nil {
+			err = fmt.Errorf("%w (CONFIG_KALLSYMS_ALL is off: the kernel names only the variables that it exports)", err)
 		}
 		return Object{}, err
 	}

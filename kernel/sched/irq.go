@@ -120,7 +120,7 @@ func (r *reader) irqDescs(ctx context.Context, t *symbols.Type) func(func(kernel
 	if o, err := r.k.Global(r.ts, "irq_desc_tree"); err == nil {
 		return r.k.XArray(ctx, o, t)
 	}
-	if _, err := r.k.Symbol("init_task"); errors.Is(err, symbols.ErrNoSymbol) { // it does not name its data
+	if _, err := r.k.Symbol("irq_desc"); errors.Is(err, symbols.ErrNoSymbol) { // it does not name its data
 		if o, err := r.findSparseIRQs(ctx, t); err == nil {
 			return r.k.MapleTree(ctx, o, t)
 		}
