@@ -111,7 +111,8 @@ func TestConvert(t *testing.T) {
 					v.Format = source
 					from := openBytes(t, fileOf(t, &v), nil)
 					if _, err := from.Arch(); err != nil && c.Format == "elf" {
-						t.Skip("a LiME file does not tell the processor, which ELF needs")
+						t.Log("a LiME file does not tell the processor, which ELF needs")
+						return
 					}
 					o := convert(t, from, c, 1, false)
 					to := open(t, o.names[0], nil)

@@ -120,7 +120,8 @@ func TestVmstat(t *testing.T) {
 			t.Errorf("NR_FREE_PAGES is %d, %t", free, ok)
 		}
 		if g.Name == "tiny" {
-			t.Skip("built without CONFIG_VM_EVENT_COUNTERS")
+			t.Log("built without CONFIG_VM_EVENT_COUNTERS")
+			return
 		}
 		compared := 0
 		for _, w := range fields(g.Truth(t, "vmstat")) {

