@@ -174,27 +174,20 @@ func (s *scene) byPID(pid int) (t kernel.Task, st kernel.Stack, ok bool) {
 	return s.tasks[i], s.stacks[i], true
 }
 
-// groups are the stacks of all tasks, those with the same functions together, the most
-// frequent first.
+// groups are the stacks of all tasks, equal ones together, the most frequent first.
 func (s *scene) groups() []Stacks {
-	at := map[string]int{}
-	out := []Stacks{}
+	list := make([]kernel.TaskStack, len(s.tasks))
 	for i, t := range s.tasks {
-		var key strings.Builder
-		key.WriteString(t.State.Letter())
-		for _, f := range s.stacks[i].Frames {
-			key.WriteString(" " + f.Symbol.Name)
-		}
-		n, seen := at[key.String()]
-		if !seen {
-			n = len(out)
-			at[key.String()] = n
-			out = append(out, Stacks{State: t.State.Letter(), PIDs: []int{}, Frames: spell(s.stacks[i])})
-		}
-		out[n].Count++
-		out[n].PIDs = append(out[n].PIDs, t.PID)
+		list[i] = kernel.TaskStack{Task: t, Stack: s.stacks[i]}
 	}
-	slices.SortStableFunc(out, func(a, b Stacks) int { return b.Count - a.Count })
+	out := []Stacks{}
+	for _, g := range kernel.GroupStacks(list) {
+		group := Stacks{Count: len(g.Tasks), State: g.State.Letter(), PIDs: []int{}, Frames: spell(kernel.Stack{Frames: g.Frames})}
+		for _, t := range g.Tasks {
+			group.PIDs = append(group.PIDs, t.PID)
+		}
+		out = append(out, group)
+	}
 	return out
 }
 
