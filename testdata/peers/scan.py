@@ -62,7 +62,7 @@ def measure(work, dump, order, threads, rounds):
 def plot(rows, path):
     """A bar chart of the scans, a group a codec."""
     scans = [r for r in rows if r[1] == "seq"]
-    top = max(r[3][0] for r in scans)
+    top = max(max(r[3]) for r in scans)
     colours = ("#c2571a", "#8d8a83", "#cfccc4")
     names = ("kautopsy", "libkdumpfile, cache.size 16", "libkdumpfile as it comes")
     width, group, left, height = 78 * len(scans) + 90, 78, 70, 300
