@@ -2,8 +2,6 @@ package kernel
 
 import (
 	"cmp"
-	"context"
-	"iter"
 	"slices"
 	"strings"
 )
@@ -12,34 +10,6 @@ import (
 type TaskStack struct {
 	Task  Task
 	Stack Stack
-}
-
-// Stacks walks the tasks with their stacks. An error comes with a task without an address
-// where a task could not be read; a stack that could not be read to its end has the reason in
-// Why. Walk it once: it costs some milliseconds for a hundred tasks.
-func (k *Kernel) Stacks(ctx context.Context) iter.Seq2[TaskStack, error] {
-	return func(yield func(TaskStack, error) bool) {
-		u, err := k.Unwinder(ctx)
-		if err != nil {
-			yield(TaskStack{}, err)
-			return
-		}
-		for t, err := range k.Tasks(ctx) {
-			if err != nil && !yield(TaskStack{}, err) {
-				return
-			}
-			if t.Addr == 0 {
-				continue
-			}
-			s, err := u.Stack(ctx, t)
-			if err != nil && s.Why == nil {
-				s.Why = err
-			}
-			if !yield(TaskStack{t, s}, nil) {
-				return
-			}
-		}
-	}
 }
 
 // StackGroup is tasks in one state with the same functions on their stacks. Offsets in them

@@ -107,9 +107,9 @@ const flagKthread = 0x00200000
 // Tasks yields all tasks: the idle ones of the CPUs, then every thread of every process in
 // the order of the kernel's list, then those that only a run queue or the PID leads to: the
 // list is broken, or was changed on purpose; and, if it is broken, those that other tasks
-// lead to. A task that cannot be read comes as an error
-// with what is known of it, and so does one that is missing from a list that is whole; the
-// end of a broken list is an error without a task.
+// and the slabs of task_struct lead to. A task that cannot be read comes as an error with
+// what is known of it, and so does one that is missing from a list that is whole. Broken
+// lists are one error without a task, the last.
 func (k *Kernel) Tasks(ctx context.Context) iter.Seq2[Task, error] {
 	return func(yield func(Task, error) bool) {
 		r, err := k.taskReader()

@@ -234,13 +234,16 @@ func (r *taskReader) memmap() (m memmap, err error) {
 // aligned to their size.
 func (r *taskReader) pagesOf(ctx context.Context, m memmap, slab phys.PFN) iter.Seq[phys.PFN] {
 	return func(yield func(phys.PFN) bool) {
-		const batch = 1 << 14
+		const batch = 64 // an absent page of struct pages costs no more than these
 		buf := make([]byte, batch*m.size)
 		for run, err := range r.k.Dump().Runs() {
-			if err != nil || ctx.Err() != nil {
+			if err != nil {
 				return
 			}
 			for pfn := run.Start &^ (slab - 1); run.Why == nil && pfn < run.End; pfn += batch {
+				if ctx.Err() != nil {
+					return
+				}
 				b := buf[:min(batch, uint64(run.End-pfn))*m.size]
 				n, _ := r.k.ReadVirt(b, m.base+uint64(pfn)*m.size)
 				for i := uint64(0); (i+1)*m.size <= uint64(n); i++ {

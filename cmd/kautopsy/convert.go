@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
@@ -209,49 +206,4 @@ type convertDocument struct {
 	Pages   uint64           `json:"pages"`
 	Lost    uint64           `json:"lost"`
 	Missing []kernel.Missing `json:"missing"`
-}
-
-// outputs are files that are being written, under other names beside their own.
-type outputs struct {
-	files []*os.File
-	names []string // what they become
-	flats []*flatOutput
-}
-
-// createOutputs begins files. Those of the dump itself are never replaced, others only when
-// forced.
-func createOutputs(d *vmcore.Dump, names []string, force bool) (*outputs, error) {
-	o := &outputs{names: names}
-	for _, name := range names {
-		if err := mayWrite(d, name, force); err != nil {
-			o.discard()
-			return nil, err
-		}
-		f, err := createBeside(name)
-		if err != nil {
-			o.discard()
-			return nil, err
-		}
-		o.files = append(o.files, f)
-	}
-	return o, nil
-}
-
-// mayWrite tells why a name must not become an output.
-func mayWrite(d *vmcore.Dump, name string, force bool) error {
-	st, err := os.Stat(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	switch {
-	case err != nil:
-		return err
-	case d.Reads(st):
-		return usagef("%s is the dump itself", name)
-	case !st.Mode().IsRegular():
-		return usagef("%s is no file", name)
-	case !force:
-		return usagef("%s exists (--force replaces it)", name)
-	}
-	return nil
 }

@@ -9,7 +9,72 @@ import (
 	"path/filepath"
 
 	"github.com/kautopsy/kautopsy/diskdump"
+	"github.com/kautopsy/kautopsy/vmcore"
 )
+
+// writeOutput writes a file that appears when it is whole, and replaces an earlier one but
+// never the dump; - is standard output.
+func writeOutput(env *environment, d *vmcore.Dump, name string, write func(io.Writer) error) error {
+	if name == "-" {
+		return write(env.out)
+	}
+	outs, err := createOutputs(d, []string{name}, true)
+	if err != nil {
+		return err
+	}
+	defer outs.discard()
+	buf := bufio.NewWriter(outs.files[0])
+	if err := errors.Join(write(buf), buf.Flush()); err != nil {
+		return err
+	}
+	_, err = outs.commit(true)
+	return err
+}
+
+// outputs are files that are being written, under other names beside their own.
+type outputs struct {
+	files []*os.File
+	names []string // what they become
+	flats []*flatOutput
+}
+
+// createOutputs begins files. Those of the dump itself are never replaced, others only when
+// forced.
+func createOutputs(d *vmcore.Dump, names []string, force bool) (*outputs, error) {
+	o := &outputs{names: names}
+	for _, name := range names {
+		if err := mayWrite(d, name, force); err != nil {
+			o.discard()
+			return nil, err
+		}
+		f, err := createBeside(name)
+		if err != nil {
+			o.discard()
+			return nil, err
+		}
+		o.files = append(o.files, f)
+	}
+	return o, nil
+}
+
+// mayWrite tells why a name must not become an output.
+func mayWrite(d *vmcore.Dump, name string, force bool) error {
+	st, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	switch {
+	case err != nil:
+		return err
+	case d.Reads(st):
+		return usagef("%s is the dump itself", name)
+	case !st.Mode().IsRegular():
+		return usagef("%s is no file", name)
+	case !force:
+		return usagef("%s exists (--force replaces it)", name)
+	}
+	return nil
+}
 
 // createBeside makes a file in the folder of name, to be renamed to it when it is whole.
 // Only its owner may read it, as with dumps of makedumpfile.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,7 +92,7 @@ func (f *rdFlags) run(env *environment, args []string) error {
 	if f.symbol && (f.w8 || f.w16 || f.w32 || f.w64 || f.ascii) {
 		return usagef("-s shows words as wide as a pointer, so not with -8, -16, -32, -64 or -a")
 	}
-	r := &reading{k: k, f: f, width: f.width(k), w: env.out, order: k.Dump().Header.Order}
+	r := &reading{env: env, k: k, f: f, width: f.width(k), order: k.Dump().Header.Order}
 	if f.network {
 		r.order = binary.BigEndian
 	}
@@ -192,6 +191,7 @@ const asciiDefault = 64 << 10
 
 // reading is one rd.
 type reading struct {
+	env   *environment
 	k     *kernel.Kernel
 	f     *rdFlags
 	at    uint64
@@ -199,7 +199,6 @@ type reading struct {
 	order binary.ByteOrder
 	table *symbols.Table
 	cache func(va uint64) string // of -S
-	w     io.Writer
 }
 
 // slabNames tells into which slab cache an address leads, as crash's rd -S does.
@@ -231,14 +230,17 @@ func (r *reading) read(n int) (b []byte, err error) {
 func (r *reading) print(b []byte, err error) error {
 	switch {
 	case r.f.file != "":
-		return os.WriteFile(r.f.file, b, 0o600)
+		return writeOutput(r.env, r.k.Dump(), r.f.file, func(w io.Writer) error {
+			_, err := w.Write(b)
+			return err
+		})
 	case r.f.json:
 		return r.printJSON(b, err)
 	case r.f.ascii:
 		return r.printASCII(b)
 	}
 	for off := 0; off < len(b); off += lineBytes {
-		fmt.Fprintln(r.w, r.line(r.at+uint64(off), b[off:min(off+lineBytes, len(b))]))
+		fmt.Fprintln(r.env.out, r.line(r.at+uint64(off), b[off:min(off+lineBytes, len(b))]))
 	}
 	return nil
 }
@@ -328,7 +330,7 @@ func (r *reading) printASCII(b []byte) error {
 	for off := 0; off < len(b); {
 		run := upToOdd(b[off:min(off+asciiLine, len(b))])
 		if len(run) > 0 {
-			fmt.Fprintf(r.w, "%s%s\n", r.address(r.at+uint64(off)), run)
+			fmt.Fprintf(r.env.out, "%s%s\n", r.address(r.at+uint64(off)), run)
 			found = true
 		}
 		off += len(run)
@@ -347,7 +349,7 @@ func (r *reading) printJSON(b []byte, err error) error {
 	for i := 0; i < len(b); i += r.width {
 		words = append(words, hexAddress(bin.Uint(b[i:i+r.width], r.order)))
 	}
-	return printJSON(r.w, struct {
+	return printJSON(r.env.out, struct {
 		Schema   int              `json:"schema"`
 		Address  hexAddress       `json:"address"`
 		Physical bool             `json:"physical"`

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -62,9 +61,9 @@ func (f *stacksFlags) run(env *environment, args []string) error {
 	}
 	switch {
 	case f.html != "":
-		return writeFile(env, f.html, func(w io.Writer) error { return stacks.WriteHTML(w, groups, k.System(env.ctx)) })
+		return writeOutput(env, k.Dump(), f.html, func(w io.Writer) error { return stacks.WriteHTML(w, groups, k.System(env.ctx)) })
 	case f.pprof != "":
-		return writeFile(env, f.pprof, stacks.Profile(list, k.System(env.ctx)).Write)
+		return writeOutput(env, k.Dump(), f.pprof, stacks.Profile(list, k.System(env.ctx)).Write)
 	case f.fold:
 		return stacks.WriteFolded(env.out, groups)
 	case f.json:
@@ -111,26 +110,6 @@ func (f *stacksFlags) read(env *environment, k *kernel.Kernel, args []string) ([
 		return nil, nil, fmt.Errorf("no task %s", strings.TrimSpace(strings.Join(args, " ")+" "+f.state))
 	}
 	return list, lack.document(), nil
-}
-
-// writeFile writes to a file that appears when it is whole, or to standard output.
-func writeFile(env *environment, name string, write func(io.Writer) error) error {
-	if name == "-" {
-		return write(env.out)
-	}
-	part, err := os.Create(name + ".part")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(part.Name())
-	if err := write(part); err != nil {
-		part.Close()
-		return err
-	}
-	if err := part.Close(); err != nil {
-		return err
-	}
-	return os.Rename(part.Name(), name)
 }
 
 // namesShown is how many tasks of a group are named.

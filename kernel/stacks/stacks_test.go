@@ -18,11 +18,19 @@ func TestMain(m *testing.M) { guesttest.Main(m) }
 
 func read(t testing.TB, k *kernel.Kernel) (list []kernel.TaskStack) {
 	t.Helper()
-	for ts, err := range k.Stacks(t.Context()) {
+	u, err := k.Unwinder(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for task, err := range k.Tasks(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list = append(list, ts)
+		s, err := u.Stack(t.Context(), task)
+		if err != nil {
+			t.Logf("stack of task %d: %v", task.PID, err)
+		}
+		list = append(list, kernel.TaskStack{Task: task, Stack: s})
 	}
 	return list
 }
