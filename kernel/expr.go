@@ -418,12 +418,12 @@ func (k *Kernel) variableType(ctx context.Context, ts symbols.Types, s symbols.S
 		}
 		return k.rootType(ts, s.Name)
 	}
-	for m, err := range k.ModuleTypes(ctx, k.btf) {
+	for m, err := range k.ModuleTypes(ctx) {
 		if err != nil || m.Name != s.Module {
 			continue
 		}
 		for _, kind := range []symbols.Kind{symbols.KindVar, symbols.KindFunc} {
-			if found, err := m.BTF.ByName(s.Name, kind); err == nil {
+			if found, err := m.Types.ByName(s.Name, kind); err == nil {
 				return found[0].Elem(), nil
 			}
 		}

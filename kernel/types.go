@@ -2,10 +2,8 @@ package kernel
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
-	"iter"
 
 	"github.com/kautopsy/kautopsy/symbols"
 )
@@ -58,65 +56,4 @@ func (k *Kernel) Types() (symbols.Types, error) {
 		return nil, err
 	}
 	return b, err
-}
-
-// ModuleTypes are the types of one module.
-type ModuleTypes struct {
-	Name string // of the module
-	Addr uint64 // of its struct module
-	BTF  *symbols.BTF
-}
-
-// ModuleTypes gives the types that modules have beside the kernel's own: those on the list
-// btf_modules of kernel/bpf/btf.c (36e68442d1af, 5.11, CONFIG_DEBUG_INFO_BTF_MODULES).
-// struct module itself does not keep them: its btf_data is freed after loading. An error
-// about one module does not end the walk.
-func (k *Kernel) ModuleTypes(ctx context.Context, base *symbols.BTF) iter.Seq2[ModuleTypes, error] {
-	return func(yield func(ModuleTypes, error) bool) {
-		head, err := k.Symbol("btf_modules")
-		if err != nil {
-			yield(ModuleTypes{}, fmt.Errorf("types of modules: %w", err))
-			return
-		}
-		t, err := symbols.Find(base, "struct btf_module", "list", "module", "btf")
-		if err != nil {
-			yield(ModuleTypes{}, fmt.Errorf("types of modules: %w", err))
-			return
-		}
-		for o, err := range k.List(ctx, head.Addr, t, "list") {
-			if err != nil {
-				yield(ModuleTypes{}, fmt.Errorf("types of modules: %w", err))
-				return
-			}
-			if m, err := k.moduleTypes(o, base); !yield(m, err) {
-				return
-			}
-		}
-	}
-}
-
-// moduleTypes reads the split BTF of one struct btf_module. What a .BTF.base (6.11 on) had
-// been relocated from is the kernel's BTF now.
-func (k *Kernel) moduleTypes(o Object, base *symbols.BTF) (m ModuleTypes, err error) {
-	module, err := o.Follow("module")
-	if err != nil {
-		return m, err
-	}
-	m.Addr = module.Addr
-	if m.Name, err = module.Text("name"); err != nil {
-		return m, err
-	}
-	btf, err := o.Follow("btf")
-	if err != nil {
-		return m, fmt.Errorf("types of module %s: %w", m.Name, err)
-	}
-	f := btf.Fields()
-	data, size := f.Uint("data"), f.Uint("data_size")
-	if err := f.Err(); err != nil {
-		return m, fmt.Errorf("types of module %s: %w", m.Name, err)
-	}
-	if m.BTF, err = symbols.ReadBTF(k, k.abi(), data, data+size, base); err != nil {
-		return m, fmt.Errorf("types of module %s: %w", m.Name, err)
-	}
-	return m, nil
 }

@@ -54,15 +54,11 @@ func (k *Kernel) CastIn(ctx context.Context, module string, addr uint64, spelled
 	if !errors.Is(err, symbols.ErrNoType) {
 		return o, err
 	}
-	base, berr := k.BTF()
-	if base == nil {
-		return o, berr
-	}
-	for m, merr := range k.ModuleTypes(ctx, base) {
+	for m, merr := range k.ModuleTypes(ctx) {
 		if merr != nil || m.Name != module {
 			continue
 		}
-		t, terr := symbols.Find(m.BTF, spelled)
+		t, terr := symbols.Find(m.Types, spelled)
 		if terr != nil {
 			return o, terr
 		}

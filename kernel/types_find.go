@@ -20,7 +20,7 @@ func (k *Kernel) FindType(ctx context.Context, spelled string, members ...string
 	if !errors.Is(err, symbols.ErrNoType) {
 		return t, err
 	}
-	for m, merr := range k.ModuleTypes(ctx, k.btf) {
+	for m, merr := range k.ModuleTypes(ctx) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -30,7 +30,7 @@ func (k *Kernel) FindType(ctx context.Context, spelled string, members ...string
 			}
 			continue
 		}
-		if t, merr := findAny(m.BTF, spelled, members); !errors.Is(merr, symbols.ErrNoType) {
+		if t, merr := findAny(m.Types, spelled, members); !errors.Is(merr, symbols.ErrNoType) {
 			return t, merr
 		}
 	}

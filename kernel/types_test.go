@@ -26,7 +26,7 @@ func TestTypesTiny(t *testing.T) {
 	perCPU(t, k, b)
 	rootTypes(t, k, b)
 	lists(t, k, b)
-	moduleTypes(t, k, b, 1)
+	moduleTypes(t, k, 1)
 	scanned(t, k)
 }
 
@@ -142,7 +142,7 @@ func TestTypesCorpus(t *testing.T) {
 			rootTypes(t, k, b)
 			lists(t, k, b)
 			kinds(t, b, c.absent)
-			moduleTypes(t, k, b, c.modules)
+			moduleTypes(t, k, c.modules)
 			scanned(t, k)
 			if _, err := b.ByName("runqueues", symbols.KindVar); (err == nil) != c.variable {
 				t.Errorf("variable runqueues: %v", err)
@@ -378,10 +378,10 @@ func kinds(t *testing.T, b *symbols.BTF, absent []symbols.Kind) {
 }
 
 // moduleTypes reads the types of every module.
-func moduleTypes(t *testing.T, k *kernel.Kernel, b *symbols.BTF, want int) {
+func moduleTypes(t *testing.T, k *kernel.Kernel, want int) {
 	t.Helper()
 	var names []string
-	for m, err := range k.ModuleTypes(t.Context(), b) {
+	for m, err := range k.ModuleTypes(t.Context()) {
 		if err != nil {
 			if want != 0 || !errors.Is(err, symbols.ErrNoSymbol) {
 				t.Error(m.Name, err)
@@ -389,7 +389,7 @@ func moduleTypes(t *testing.T, k *kernel.Kernel, b *symbols.BTF, want int) {
 			continue
 		}
 		names = append(names, m.Name)
-		for typ, err := range m.BTF.Own() {
+		for typ, err := range m.Types.(*symbols.BTF).Own() {
 			if err != nil {
 				t.Errorf("module %s: %v", m.Name, err)
 			}
@@ -397,7 +397,7 @@ func moduleTypes(t *testing.T, k *kernel.Kernel, b *symbols.BTF, want int) {
 				t.Errorf("module %s: %s", m.Name, s)
 			}
 		}
-		if _, err := symbols.Find(m.BTF, "struct task_struct", "comm"); err != nil {
+		if _, err := symbols.Find(m.Types, "struct task_struct", "comm"); err != nil {
 			t.Errorf("module %s: %v", m.Name, err)
 		}
 	}

@@ -1,7 +1,7 @@
 package symbols
 
 // ref is a reference to a type of that number.
-func (r *btfReader) ref(id uint32) ref { return ref{r.b, TypeID(id)} }
+func (r *btfReader) ref(id uint32) Ref { return Ref{r.b, TypeID(id)} }
 
 // text reads a name; the first that cannot be read makes the type unreadable.
 func (r *btfReader) text() string {
@@ -55,7 +55,7 @@ func (r *btfReader) members() {
 	r.t.Members = make([]Member, r.info.vlen())
 	for i := range r.t.Members {
 		name, typ, at := r.text(), r.c.U32(), uint64(r.c.U32())
-		m := Member{Name: name, Offset: at, ref: r.ref(typ)}
+		m := Member{Name: name, Offset: at, Ref: r.ref(typ)}
 		if r.info.flag() {
 			m.Offset, m.Bits = at&0xffffff, at>>24
 		} else if off, bits := r.b.intBits(m.id); bits > 0 {
@@ -130,7 +130,7 @@ func (r *btfReader) vars() {
 	for i := range r.t.Members {
 		id, off := r.c.U32(), uint64(r.c.U32())
 		r.c.Skip(4)
-		r.t.Members[i] = Member{Offset: 8 * off, ref: r.ref(id)}
+		r.t.Members[i] = Member{Offset: 8 * off, Ref: r.ref(id)}
 		v := r.b.variable(TypeID(id))
 		if v == nil {
 			continue

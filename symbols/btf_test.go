@@ -149,7 +149,7 @@ func TestMemberBits(t *testing.T) {
 	signed := &Type{Kind: KindInt, Signed: true, size: 8}
 	for width := uint64(1); width <= 64; width++ {
 		for off := range uint64(8) {
-			m := Member{Offset: off, Bits: width, ref: signed.Whole().ref}
+			m := Member{Offset: off, Bits: width, Ref: signed.Ref()}
 			_, n := m.Bytes()
 			var little, big uint64
 			for i := range width {

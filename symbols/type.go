@@ -84,7 +84,7 @@ type Type struct {
 
 	size  uint64 // bytes, where the type itself has them
 	union bool   // what a forward declaration declares
-	elem  ref
+	elem  Ref
 	err   error // of KindInvalid
 }
 
@@ -97,14 +97,16 @@ type Enumerator struct {
 // Param is one parameter of a function.
 type Param struct {
 	Name string // empty when the source has none
-	ref
+	Ref
 }
 
-// resolver makes the type of an ID; one that cannot be read is a type of KindInvalid.
-type resolver interface{ resolve(id TypeID) *Type }
+// resolver makes the type of an ID, never nil: with an error, it is one of KindInvalid.
+type resolver interface {
+	ByID(id TypeID) (*Type, error)
+}
 
-// ref leads to a type that may not have been read yet. The zero ref leads to void.
-type ref struct {
+// Ref leads to a type that may not have been read yet. The zero Ref leads to void.
+type Ref struct {
 	from resolver
 	id   TypeID
 }
@@ -112,11 +114,12 @@ type ref struct {
 var void = &Type{Kind: KindVoid, Name: "void"}
 
 // Type is the type referred to, never nil.
-func (r ref) Type() *Type {
+func (r Ref) Type() *Type {
 	if r.from == nil || r.id == 0 {
 		return void
 	}
-	return r.from.resolve(r.id)
+	t, _ := r.from.ByID(r.id) // the error is the type's own
+	return t
 }
 
 // Err tells why a type of KindInvalid is one; it is nil for every other.
@@ -182,15 +185,18 @@ func (t *Type) Enumerator(v int64) (name string, ok bool) {
 	return "", false
 }
 
+// Ref leads to the type itself.
+func (t *Type) Ref() Ref { return Ref{itself{t}, ^TypeID(0)} }
+
 // PointerTo is a pointer to the type, of that many bytes: for variables whose type no source
 // tells.
 func (t *Type) PointerTo(size int) *Type {
-	return &Type{Kind: KindPointer, size: uint64(size), elem: t.Whole().ref}
+	return &Type{Kind: KindPointer, size: uint64(size), elem: t.Ref()}
 }
 
 // ArrayOf is an array of n of the type; 0 is a flexible one.
 func (t *Type) ArrayOf(n uint64) *Type {
-	return &Type{Kind: KindArray, Count: n, elem: t.Whole().ref}
+	return &Type{Kind: KindArray, Count: n, elem: t.Ref()}
 }
 
 // Find gives the type that C spells so: "struct rq", "union rcu_special", "enum pid_type",

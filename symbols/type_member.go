@@ -20,7 +20,7 @@ type Member struct {
 	Name   string // empty for an anonymous struct or union; the path of one that was asked for
 	Offset uint64 // in bits from the begin of the type that was asked
 	Bits   uint64 // width of a bitfield, 0 for every other member
-	ref
+	Ref
 }
 
 // Bytes is where the member lies: a bitfield in the fewest bytes that hold it.
@@ -73,12 +73,12 @@ func (m Member) Int(p []byte, order binary.ByteOrder) int64 {
 }
 
 // Whole is the type itself as a member of nothing, at offset 0.
-func (t *Type) Whole() Member { return Member{ref: ref{itself{t}, ^TypeID(0)}} }
+func (t *Type) Whole() Member { return Member{Ref: t.Ref()} }
 
 // itself resolves to the type that is at hand.
 type itself struct{ t *Type }
 
-func (i itself) resolve(TypeID) *Type { return i.t }
+func (i itself) ByID(TypeID) (*Type, error) { return i.t, i.t.err }
 
 // Member finds a member by its path: "mm", "thread.sp", "signal_struct.rlim[3].rlim_cur".
 // Members of anonymous structs and unions are found as C finds them; pointers are not
@@ -141,7 +141,7 @@ func (m Member) index(s string) (Member, error) {
 		if err != nil || !closed || t.Kind != KindArray || t.Count > 0 && n >= t.Count {
 			return Member{}, ErrNoMember
 		}
-		m.ref = t.elem
+		m.Ref = t.elem
 		m.Offset += saturated(n, saturated(8, m.Type().Size()))
 	}
 	return m, nil

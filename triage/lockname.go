@@ -46,7 +46,7 @@ func (s *scene) objectMember(ctx context.Context, o *mm.SlabObject, spelled stri
 // to it, and exactly its size. File systems call theirs ext4_inode_cache and
 // ext4_inode_info; such types are in the BTF of their modules.
 func (s *scene) objectType(ctx context.Context, c *mm.Cache) *symbols.Type {
-	base, err := s.k.BTF()
+	base, err := s.k.Types()
 	if base == nil || err != nil {
 		return nil
 	}
@@ -63,11 +63,11 @@ func (s *scene) objectType(ctx context.Context, c *mm.Cache) *symbols.Type {
 }
 
 // typeSources are the kernel's types and those of its modules.
-func (s *scene) typeSources(ctx context.Context, base *symbols.BTF) []symbols.Types {
+func (s *scene) typeSources(ctx context.Context, base symbols.Types) []symbols.Types {
 	out := []symbols.Types{base}
-	for m, err := range s.k.ModuleTypes(ctx, base) {
-		if err == nil && m.BTF != nil {
-			out = append(out, m.BTF)
+	for m, err := range s.k.ModuleTypes(ctx) {
+		if err == nil {
+			out = append(out, m.Types)
 		}
 	}
 	return out
