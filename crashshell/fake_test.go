@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,16 +25,19 @@ func TestMain(m *testing.M) {
 		switch a {
 		case "--version":
 			fmt.Print("\ncrash 8.0.2\nCopyright (C) 2002-2022  Red Hat, Inc.\n")
-			return
+			exitNow(0)
 		case "--buildinfo":
 			fmt.Print("   build_command: crash\n    build_target: X86_64\n")
-			return
+			exitNow(0)
 		case "--no_crashrc":
-			os.Exit(fakeCrash(os.Args[1:]))
+			exitNow(fakeCrash(os.Args[1:]))
 		}
 	}
 	os.Exit(m.Run())
 }
+
+// exitNow ends the process without the second that the race detector sleeps at os.Exit.
+func exitNow(code int) { syscall.RawSyscall(syscall.SYS_EXIT_GROUP, uintptr(code), 0, 0) }
 
 // fakeDump makes a dump on which the fake starts as told: "silent", "hang", "warn", "die
 // WORDS", "only MODE".
@@ -66,7 +70,7 @@ func fakeCrash(args []string) int {
 		fmt.Printf("\ncrash: %s\n", rest)
 		return 1
 	case "only":
-		if !contains(args, rest) {
+		if !slices.Contains(args, rest) {
 			fmt.Printf("crash: invalid structure member offset: kmem_cache_s_num\n")
 			return 1
 		}

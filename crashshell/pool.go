@@ -80,14 +80,17 @@ func (p *Pool) take(ctx context.Context, cfg Config) (*pooled, error) {
 	}
 }
 
-// tryTake gives a place, or the idle sessions that have to go for one, or what to wait for.
+// tryTake gives a place, or the idle sessions that have to go for one, or what to wait for. Of
+// several idle sessions on the same files it is the one used last: the others grow old, and go
+// first.
 func (p *Pool) tryTake(key string, memory uint64) (e *pooled, evicted []*pooled, wait <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i := slices.IndexFunc(p.idle, func(e *pooled) bool { return e.key == key }); i >= 0 {
-		e = p.idle[i]
-		p.idle = slices.Delete(p.idle, i, i+1)
-		return e, nil, nil
+	for i, e := range slices.Backward(p.idle) {
+		if e.key == key {
+			p.idle = slices.Delete(p.idle, i, i+1)
+			return e, nil, nil
+		}
 	}
 	if p.used+memory <= p.memory {
 		p.used += memory

@@ -40,14 +40,42 @@ func TestPool(t *testing.T) {
 	if n := most.Load(); n > 2 {
 		t.Errorf("%d sessions at once, memory is for 2", n)
 	}
-	pid := func() (text string) {
-		if err := p.Do(t.Context(), configs[0], func(s *Session) error { text = run(t, s, "ascii pid"); return nil }); err != nil {
-			t.Fatal(err)
-		}
-		return strings.TrimSpace(text)
-	}
-	if a, b := pid(), pid(); a != b {
+	if a, b := poolPID(t, p, configs[0], nil), poolPID(t, p, configs[0], nil); a != b {
 		t.Errorf("process %s, then %s: an idle session was not used again", a, b)
+	}
+}
+
+// poolPID is the process of the session that a pool gives; work runs while it is in use.
+func poolPID(t *testing.T, p *Pool, cfg Config, work func()) (pid string) {
+	t.Helper()
+	err := p.Do(t.Context(), cfg, func(s *Session) error {
+		pid = strings.TrimSpace(run(t, s, "ascii pid"))
+		if work != nil {
+			work()
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+// TestPoolSame: of two idle sessions on the same files the one used last answers, each time.
+func TestPoolSame(t *testing.T) {
+	p := NewPool(8 << 30)
+	defer p.Close()
+	cfg := fakeConfig(t, "")
+	cfg.Memory = 4 << 30
+	var inner string
+	outer := poolPID(t, p, cfg, func() { inner = poolPID(t, p, cfg, nil) })
+	if inner == outer {
+		t.Fatalf("process %s for two at once", inner)
+	}
+	for range 3 {
+		if pid := poolPID(t, p, cfg, nil); pid != outer {
+			t.Errorf("process %s, want %s, which was used last", pid, outer)
+		}
 	}
 }
 

@@ -71,7 +71,7 @@ func Find(ctx context.Context, path string) (Program, error) {
 
 // output runs the program for its own words. crash reads no dump for them.
 func (p Program) output(ctx context.Context, option string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "kautopsy-crash-")
 	if err != nil {

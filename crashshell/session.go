@@ -1,6 +1,7 @@
 package crashshell
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,20 +42,11 @@ func (c *Config) fill() {
 	if len(c.Modes) == 0 {
 		c.Modes = []Mode{Normal, NoModules, ZeroExcluded, Minimal}
 	}
-	c.Timeout = cmpOr(c.Timeout, time.Minute)
-	c.StartTime = cmpOr(c.StartTime, 3*time.Minute)
-	c.MaxOutput = cmpOr(c.MaxOutput, 64<<20)
-	c.Memory = cmpOr(c.Memory, 4<<30)
-	c.CPU = cmpOr(c.CPU, time.Hour)
-}
-
-// cmpOr is v, or the default where v is zero.
-func cmpOr[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
+	c.Timeout = cmp.Or(c.Timeout, time.Minute)
+	c.StartTime = cmp.Or(c.StartTime, 3*time.Minute)
+	c.MaxOutput = cmp.Or(c.MaxOutput, 64<<20)
+	c.Memory = cmp.Or(c.Memory, 4<<30)
+	c.CPU = cmp.Or(c.CPU, time.Hour)
 }
 
 // Session is crash on one dump. Its methods may be called by many goroutines: crash answers

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -18,6 +19,11 @@ const (
 	Minimal      Mode = "--minimal"
 )
 
+// spoiledByMinimal is all but what crash --minimal answers.
+var spoiledByMinimal = slices.DeleteFunc(slices.Clone(allowed), func(command string) bool {
+	return slices.Contains([]string{"log", "dis", "rd", "sym", "eval", "help"}, command)
+})
+
 // lost is what a mode costs.
 func (m Mode) lost() (Doubt, bool) {
 	switch m {
@@ -26,27 +32,9 @@ func (m Mode) lost() (Doubt, bool) {
 	case ZeroExcluded:
 		return Doubt{"crash runs with --zero_excluded: memory that is not in the dump reads as zeroes, wrong values look right", nil}, true
 	case Minimal:
-		return Doubt{"crash runs with --minimal: only log, dis, rd, sym and eval", except(allowed, "log", "dis", "rd", "sym", "eval", "help")}, true
+		return Doubt{"crash runs with --minimal: only log, dis, rd, sym and eval", spoiledByMinimal}, true
 	}
 	return Doubt{}, false
-}
-
-func except(list []string, without ...string) (rest []string) {
-	for _, s := range list {
-		if !contains(without, s) {
-			rest = append(rest, s)
-		}
-	}
-	return rest
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // options are those of every start, and the mode's.
