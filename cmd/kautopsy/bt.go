@@ -17,7 +17,7 @@ type btFlags struct {
 	dump   *dumpFlags
 	active bool
 	all    bool
-	cpus   string
+	cpus   cpuSet
 	leave  string
 
 	offset, hex    bool
@@ -42,7 +42,7 @@ not unwind, they show what lies on the task's own stack.`,
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &btFlags{dump: addDumpFlags(fs)}
 			fs.BoolVarP(&f.active, "active", "a", false, "the tasks that ran, one a CPU")
-			fs.StringVarP(&f.cpus, "cpu", "c", "", "the tasks that ran on these `CPUS`: 1, or 0,2-3")
+			fs.VarP(&f.cpus, "cpu", "c", "the tasks that ran on these `CPUS`: 1, or 0,2-3")
 			fs.StringVarP(&f.leave, "leave", "n", "", "with -a or -c: not the `idle` tasks")
 			fs.BoolVar(&f.all, "all", false, "every task")
 			fs.BoolVarP(&f.offset, "symbol-offset", "s", false, "show each frame's offset in its function")
@@ -72,7 +72,7 @@ type btPrinter struct {
 }
 
 func (f *btFlags) run(env *environment, args []string) error {
-	if f.leave != "" && (f.leave != "idle" || !f.active && f.cpus == "") {
+	if f.leave != "" && (f.leave != "idle" || !f.active && !f.cpus.given()) {
 		return usagef("-n takes the word idle, beside -a or -c")
 	}
 	k, rest, done, err := f.dump.openKernel(env, args)
@@ -148,24 +148,20 @@ func (b *btPrinter) unwind(t kernel.Task) kernel.Stack {
 
 // choose picks the tasks whose stacks are asked for.
 func (f *btFlags) choose(env *environment, k *kernel.Kernel, args []string) ([]kernel.Task, []kernel.Missing, error) {
-	running := f.active || f.cpus != ""
+	running := f.active || f.cpus.given()
 	if !f.all && !running {
 		return pickOrCrashed(env, k, args)
-	}
-	cpus, err := parseCPUs(f.cpus)
-	if err != nil {
-		return nil, nil, err
 	}
 	tasks, missing, err := pickTasks(env, k, args)
 	if err != nil || !running {
 		return tasks, missing, err
 	}
 	tasks = slices.DeleteFunc(slices.Clone(tasks), func(t kernel.Task) bool {
-		return !t.OnCPU || cpus != nil && !cpus[t.CPU] || f.leave == "idle" && t.PID == 0
+		return !t.OnCPU || !f.cpus.has(t.CPU) || f.leave == "idle" && t.PID == 0
 	})
 	slices.SortStableFunc(tasks, func(a, b kernel.Task) int { return a.CPU - b.CPU })
-	if len(tasks) == 0 && f.cpus != "" {
-		return nil, nil, fmt.Errorf("no task ran on CPU %s; the dump has %s", f.cpus, count(k.CPUs(), "CPU"))
+	if len(tasks) == 0 && f.cpus.given() {
+		return nil, nil, fmt.Errorf("no task ran on CPU %s; the dump has %s", f.cpus.text, count(k.CPUs(), "CPU"))
 	}
 	return tasks, missing, nil
 }

@@ -58,14 +58,11 @@ type disk struct {
 }
 
 func (f *devFlags) run(env *environment, args []string) error {
-	k, rest, done, err := f.dump.openKernel(env, args)
+	k, done, err := f.dump.openAlone(env, args)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if err := noMore(rest); err != nil {
-		return err
-	}
 	lack := &lacking{env: env}
 	var d devices
 	if f.json || f.ports {

@@ -24,14 +24,11 @@ func infoCommand() command {
 			all := fs.BoolP("all", "a", false, "print the registers of every CPU, every note, all of VMCOREINFO")
 			return func(env *environment, args []string) error {
 				df.quiet = !*asJSON
-				k, rest, done, err := df.openKernel(env, args)
+				k, done, err := df.openAlone(env, args)
 				if err != nil {
 					return err
 				}
 				defer done()
-				if err := noMore(rest); err != nil {
-					return err
-				}
 				doc := describe(env, k)
 				if *asJSON {
 					return printJSON(env.out, doc)

@@ -18,7 +18,7 @@ type irqFlags struct {
 	affinity bool
 	softirqs bool
 	counts   bool
-	cpus     string
+	cpus     cpuSet
 	json     bool
 }
 
@@ -32,7 +32,7 @@ those of the moment when the kernel died.`,
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &irqFlags{dump: addDumpFlags(fs)}
 			fs.BoolVarP(&f.counts, "counts", "s", false, "how often each CPU served them, as /proc/interrupts")
-			fs.StringVarP(&f.cpus, "cpu", "c", "", "with -s: only these `CPUS`: 1, or 0,2-3")
+			fs.VarP(&f.cpus, "cpu", "c", "with -s: only these `CPUS`: 1, or 0,2-3")
 			fs.BoolVarP(&f.affinity, "affinity", "a", false, "which CPUs may serve them")
 			fs.BoolVarP(&f.softirqs, "softirqs", "b", false, "softirqs: their functions, and on which CPUs they were raised")
 			fs.BoolVarP(&f.used, "used", "u", false, "only those that somebody handles")
@@ -43,10 +43,6 @@ those of the moment when the kernel died.`,
 }
 
 func (f *irqFlags) run(env *environment, args []string) error {
-	cpus, err := parseCPUs(f.cpus)
-	if err != nil {
-		return err
-	}
 	k, rest, done, err := f.dump.openKernel(env, args)
 	if err != nil {
 		return err
@@ -69,7 +65,7 @@ func (f *irqFlags) run(env *environment, args []string) error {
 	lack.tell()
 	switch {
 	case f.counts:
-		return f.printCounts(env, k, irqs, cpus, len(rest) > 0)
+		return f.printCounts(env, k, irqs, len(rest) > 0)
 	case f.affinity:
 		printAffinity(env, irqs)
 	default:
@@ -149,11 +145,11 @@ func cpuList(cpus []int) string {
 }
 
 // printCounts prints what /proc/interrupts would.
-func (f *irqFlags) printCounts(env *environment, k *kernel.Kernel, irqs []sched.IRQ, cpus map[int]bool, named bool) error {
+func (f *irqFlags) printCounts(env *environment, k *kernel.Kernel, irqs []sched.IRQ, named bool) error {
 	only := func(counts []uint64) string {
 		var b strings.Builder
 		for cpu, n := range counts {
-			if cpus == nil || cpus[cpu] {
+			if f.cpus.has(cpu) {
 				fmt.Fprintf(&b, " %10d", n)
 			}
 		}
@@ -161,7 +157,7 @@ func (f *irqFlags) printCounts(env *environment, k *kernel.Kernel, irqs []sched.
 	}
 	head := "    "
 	for cpu := range k.CPUs() {
-		if cpus == nil || cpus[cpu] {
+		if f.cpus.has(cpu) {
 			head += fmt.Sprintf(" %10s", fmt.Sprintf("CPU%d", cpu))
 		}
 	}

@@ -92,14 +92,11 @@ func (f *logFlags) run(env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	k, rest, done, err := f.dump.openKernel(env, args)
+	k, done, err := f.dump.openAlone(env, args)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if err := noMore(rest); err != nil {
-		return err
-	}
 	last := lastStamp(env, k, f.wall || before)
 	if before {
 		since = last - since

@@ -128,6 +128,19 @@ func (f *dumpFlags) openKernel(env *environment, args []string) (*kernel.Kernel,
 	return k, rest, func() { d.Close() }, nil
 }
 
+// openAlone is openKernel for commands that take nothing but the dump.
+func (f *dumpFlags) openAlone(env *environment, args []string) (*kernel.Kernel, func(), error) {
+	k, rest, done, err := f.openKernel(env, args)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := noMore(rest); err != nil {
+		done()
+		return nil, nil, err
+	}
+	return k, done, nil
+}
+
 // noMore refuses arguments that a command does not take.
 func noMore(args []string) error {
 	if len(args) > 0 {

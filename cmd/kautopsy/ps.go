@@ -15,7 +15,7 @@ type psFlags struct {
 	filter taskFilter
 	states []string
 	policy string
-	cpus   string
+	cpus   cpuSet
 	json   bool
 
 	noHeader, stack bool
@@ -43,7 +43,7 @@ Tasks that only their PID or a run queue leads to are listed too, and told.`,
 			fs.BoolVarP(&f.filter.active, "active", "A", false, "only what ran on a CPU")
 			fs.StringArrayVar(&f.states, "state", nil, "only tasks in `STATE`: RU, IN, UN, ID, ST, TR, ZO, DE, PA, NE; several by commas")
 			fs.StringVarP(&f.policy, "policy", "y", "", "only tasks of that scheduling `POLICY`: normal, fifo, rr, batch, idle, deadline, ext, or its number")
-			fs.StringVarP(&f.cpus, "cpu", "C", "", "only tasks of these `CPUS`: 0,2-3")
+			fs.VarP(&f.cpus, "cpu", "C", "only tasks of these `CPUS`: 0,2-3")
 			fs.BoolVarP(&f.summary, "summary", "S", false, "only how many tasks are in each state")
 			fs.BoolVarP(&f.args, "arguments", "a", false, "command line and environment, where those pages are in the dump")
 			fs.BoolVarP(&f.family[0], "parents", "p", false, "the parents of each task, the first one first")
@@ -91,13 +91,9 @@ func (f *psFlags) run(env *environment, args []string) error {
 
 // onlyThese tells which tasks -y and -C leave.
 func (f *psFlags) onlyThese() (func(kernel.Task) bool, error) {
-	cpus, err := parseCPUs(f.cpus)
-	if err != nil {
-		return nil, err
-	}
 	policy, err := parsePolicy(f.policy)
 	return func(t kernel.Task) bool {
-		if cpus != nil && !cpus[t.CPU] {
+		if !f.cpus.has(t.CPU) {
 			return false
 		}
 		p, err := t.Uint("policy")

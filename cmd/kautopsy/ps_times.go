@@ -172,27 +172,3 @@ func parsePolicy(word string) (uint64, error) {
 	}
 	return v, nil
 }
-
-// parseCPUs reads a list of CPUs as crash takes it: "1", "0,2-4"; "a" is all. nil is all.
-func parseCPUs(list string) (map[int]bool, error) {
-	if list == "" || list == "a" || list == "all" {
-		return nil, nil
-	}
-	const most = 1 << 16
-	out := make(map[int]bool)
-	for _, part := range strings.Split(list, ",") {
-		from, to, span := strings.Cut(part, "-")
-		first, err := strconv.Atoi(from)
-		last := first
-		if err == nil && span {
-			last, err = strconv.Atoi(to)
-		}
-		if err != nil || first < 0 || last < first || last >= most {
-			return nil, usagef("%q is no list of CPUs like 0,2-3", list)
-		}
-		for c := first; c <= last; c++ {
-			out[c] = true
-		}
-	}
-	return out, nil
-}

@@ -14,7 +14,7 @@ import (
 
 type runqFlags struct {
 	dump          *dumpFlags
-	cpus          string
+	cpus          cpuSet
 	stamps, since bool
 	json          bool
 }
@@ -29,7 +29,7 @@ number before a task is its priority: 120 is nice 0, below 100 is realtime.`,
 		example: "kautopsy runq /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &runqFlags{dump: addDumpFlags(fs)}
-			fs.StringVarP(&f.cpus, "cpu", "c", "", "only these `CPUS`: 1, or 0,2-3")
+			fs.VarP(&f.cpus, "cpu", "c", "only these `CPUS`: 1, or 0,2-3")
 			fs.BoolVarP(&f.stamps, "timestamps", "t", false, "the queue's clock, and when each task last came to a CPU")
 			fs.BoolVarP(&f.since, "running", "m", false, "for how long what ran did so")
 			fs.BoolVar(&f.json, "json", false, "JSON")
@@ -39,18 +39,11 @@ number before a task is its priority: 120 is nice 0, below 100 is realtime.`,
 }
 
 func (f *runqFlags) run(env *environment, args []string) error {
-	cpus, err := parseCPUs(f.cpus)
-	if err != nil {
-		return err
-	}
-	k, rest, done, err := f.dump.openKernel(env, args)
+	k, done, err := f.dump.openAlone(env, args)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if err := noMore(rest); err != nil {
-		return err
-	}
 	all, err := sched.RunQueues(env.ctx, k)
 	if err != nil {
 		return err
@@ -58,7 +51,7 @@ func (f *runqFlags) run(env *environment, args []string) error {
 	var queues []sched.RunQueue
 	lack := lacking{env: env}
 	for _, q := range all {
-		if cpus == nil || cpus[q.CPU] {
+		if f.cpus.has(q.CPU) {
 			queues = append(queues, q)
 			lack.all(q.Missing)
 		}

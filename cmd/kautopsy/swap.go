@@ -18,14 +18,11 @@ func swapCommand() command {
 			df := addDumpFlags(fs)
 			asJSON := fs.Bool("json", false, "JSON")
 			return func(env *environment, args []string) error {
-				k, rest, done, err := df.openKernel(env, args)
+				k, done, err := df.openAlone(env, args)
 				if err != nil {
 					return err
 				}
 				defer done()
-				if err := noMore(rest); err != nil {
-					return err
-				}
 				return runSwap(env, mm.New(k), *asJSON)
 			}
 		},

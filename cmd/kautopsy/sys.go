@@ -22,14 +22,11 @@ func sysCommand() command {
 			df := addDumpFlags(fs)
 			asJSON := fs.Bool("json", false, "print JSON")
 			return func(env *environment, args []string) error {
-				k, rest, done, err := df.openKernel(env, args)
+				k, done, err := df.openAlone(env, args)
 				if err != nil {
 					return err
 				}
 				defer done()
-				if err := noMore(rest); err != nil {
-					return err
-				}
 				return runSys(env, k, *asJSON)
 			}
 		},

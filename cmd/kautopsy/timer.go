@@ -12,7 +12,7 @@ import (
 
 type timerFlags struct {
 	dump *dumpFlags
-	cpus string
+	cpus cpuSet
 	high bool
 	json bool
 }
@@ -28,7 +28,7 @@ which. With -r times are nanoseconds of the clock.`,
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &timerFlags{dump: addDumpFlags(fs)}
 			fs.BoolVarP(&f.high, "hrtimers", "r", false, "high-resolution timers by clock")
-			fs.StringVarP(&f.cpus, "cpu", "C", "", "only these `CPUS`: 1, or 0,2-3")
+			fs.VarP(&f.cpus, "cpu", "C", "only these `CPUS`: 1, or 0,2-3")
 			fs.BoolVar(&f.json, "json", false, "JSON")
 			return f.run
 		},
@@ -36,27 +36,19 @@ which. With -r times are nanoseconds of the clock.`,
 }
 
 func (f *timerFlags) run(env *environment, args []string) error {
-	cpus, err := parseCPUs(f.cpus)
-	if err != nil {
-		return err
-	}
-	k, rest, done, err := f.dump.openKernel(env, args)
+	k, done, err := f.dump.openAlone(env, args)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if err := noMore(rest); err != nil {
-		return err
-	}
-	asked := func(cpu int) bool { return cpus == nil || cpus[cpu] }
 	if f.high {
-		return f.clocks(env, k, asked)
+		return f.clocks(env, k)
 	}
-	return f.wheels(env, k, asked)
+	return f.wheels(env, k)
 }
 
 // wheels prints the timer wheels as crash does.
-func (f *timerFlags) wheels(env *environment, k *kernel.Kernel, asked func(int) bool) error {
+func (f *timerFlags) wheels(env *environment, k *kernel.Kernel) error {
 	all, jiffies, err := sched.Timers(env.ctx, k)
 	if err != nil {
 		return err
@@ -64,7 +56,7 @@ func (f *timerFlags) wheels(env *environment, k *kernel.Kernel, asked func(int) 
 	var bases []sched.TimerBase
 	lack := lacking{env: env}
 	for _, b := range all {
-		if asked(b.CPU) {
+		if f.cpus.has(b.CPU) {
 			bases = append(bases, b)
 			lack.all(b.Missing)
 		}
@@ -136,7 +128,7 @@ func timerFunction(f sched.Function, what string, running bool) string {
 }
 
 // clocks prints the high-resolution timers as crash does.
-func (f *timerFlags) clocks(env *environment, k *kernel.Kernel, asked func(int) bool) error {
+func (f *timerFlags) clocks(env *environment, k *kernel.Kernel) error {
 	all, err := sched.HRTimers(env.ctx, k)
 	if err != nil {
 		return err
@@ -144,7 +136,7 @@ func (f *timerFlags) clocks(env *environment, k *kernel.Kernel, asked func(int) 
 	var bases []sched.ClockBase
 	lack := lacking{env: env}
 	for _, b := range all {
-		if asked(b.CPU) {
+		if f.cpus.has(b.CPU) {
 			bases = append(bases, b)
 			lack.all(b.Missing)
 		}

@@ -32,14 +32,11 @@ evidence, who waits for whom and for which lock, the stacks of all tasks.`,
 			df, form := addDumpFlags(fs), addReportFlags(fs)
 			all := fs.BoolP("all", "v", false, "print all that was found: findings, stacks of all tasks, locks")
 			return func(env *environment, args []string) error {
-				k, rest, done, err := df.openKernel(env, args)
+				k, done, err := df.openAlone(env, args)
 				if err != nil {
 					return err
 				}
 				defer done()
-				if err := noMore(rest); err != nil {
-					return err
-				}
 				rep, err := triage.Run(env.ctx, k)
 				if err != nil {
 					return err
