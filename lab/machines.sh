@@ -15,6 +15,10 @@ machine() { # NAME
   # makedumpfile must be as new as the kernel, or it drops pages of the kernel
   6.12) CPU=max QEMU_EXTRA=$two_nodes MAKEDUMPFILE=newest debian "$1" trixie ;;
   newest) CPU=max,la57=off MAKEDUMPFILE=newest debian "$1" sid ;;
+  # PREEMPT_RT: locks that sleep are rt_mutexes, interrupts and softirqs are threads
+  rt) CPU=Haswell-noTSX FLAVOUR=rt debian "$1" bookworm ;;
+  rt-6.12) CPU=max,la57=off FLAVOUR=rt MAKEDUMPFILE=newest debian "$1" trixie ;;
+  cloud) CPU=Haswell-noTSX FLAVOUR=cloud debian "$1" bookworm ;;
   tiny)
     CPU=Haswell-noTSX SMP=2,sockets=2 MEM=128M CRASHK=28M QEMU_EXTRA="-device vmcoreinfo" \
       APPEND="oops=panic qemu_fw_cfg.ioport=12@0x510:0:1:4 how=/proc/crashkit=null-work" \

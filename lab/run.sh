@@ -3,6 +3,7 @@
 # container with the truth about the machine in $LAB_OUT/NAME (default lab/out).
 #
 #   6.1 (the default: Debian 12's own), 5.10, 6.12, newest, tiny, arm64,
+#   rt, rt-6.12 (PREEMPT_RT), cloud,
 #   crowd (6.1 with 10,000 tasks more), big (6.1 with 4 GB, its page cache full of real files: for benchmarks),
 #   kinds (every way to crash, on 6.1), kinds-6.12 (the same on 6.12),
 #   kinds:NAME[,NAME...], kinds-6.12:NAME[,NAME...]
