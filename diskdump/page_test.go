@@ -57,7 +57,7 @@ func TestConcurrent(t *testing.T) {
 // TestReadPageAllocs: a warm read takes no memory. zlib's tables grow with the codes that
 // they meet, so it is warm after all pages.
 func TestReadPageAllocs(t *testing.T) {
-	if raceEnabled {
+	if dumptest.Race {
 		t.Skip("the race detector makes sync.Pool drop what is put into it")
 	}
 	// A collection empties the pool of decoders, and so does another number of processors.
@@ -175,7 +175,7 @@ func TestFewReads(t *testing.T) {
 				b.PFN = b.PFN[:0]
 			}
 		}
-		if !raceEnabled && singly.reads > 90 || together.reads > 70 {
+		if !dumptest.Race && singly.reads > 90 || together.reads > 70 {
 			t.Errorf("%s: %d reads for 1000 pages one by one, %d for batches of 50", codec, singly.reads, together.reads)
 		}
 	}

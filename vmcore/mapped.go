@@ -12,9 +12,15 @@ import (
 // A mapping of a file that is cut short, or lies on a medium that fails, faults where a read
 // gives an error. The runtime turns that fault into a panic for us (SetPanicOnFault); the
 // piece is then read by read, which says what is wrong.
+//
+// What a cut leaves of a page of memory does not fault: zeros stand where the rest was. But
+// then the file's last byte is gone, which is looked at after each copy, and faults, unless
+// the cut lies in its own page; so that page is not read from the mapping.
 type mappedFile struct {
 	*os.File
-	mem []byte
+	mem  []byte
+	last byte  // of mem
+	most int64 // where the page of the last byte begins
 }
 
 // mapBelow is the length of reads that are worth a mapping.
@@ -23,30 +29,31 @@ const mapBelow = 16 << 10
 // mapFile maps a file. What cannot be mapped, a disk or a file too long for the address
 // space, is read by read.
 func mapFile(f *os.File, size int64) dumpFile {
-	if size <= 0 || int64(int(size)) != size {
+	var last [1]byte
+	if _, err := f.ReadAt(last[:], size-1); err != nil || int64(int(size)) != size {
 		return f
 	}
 	mem, err := syscall.Mmap(int(f.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
 		return f
 	}
-	return &mappedFile{f, mem}
+	return &mappedFile{f, mem, last[0], (size - 1) &^ int64(os.Getpagesize()-1)}
 }
 
 // ReadAt reads as os.File does.
 func (m *mappedFile) ReadAt(p []byte, off int64) (int, error) {
-	if len(p) < mapBelow && off >= 0 && off <= int64(len(m.mem))-int64(len(p)) && copyMapped(p, m.mem[off:]) {
+	if len(p) < mapBelow && off >= 0 && off <= m.most-int64(len(p)) && m.copy(p, off) {
 		return len(p), nil
 	}
 	return m.File.ReadAt(p, off)
 }
 
-// copyMapped copies from mapped memory; false if that faults.
-func copyMapped(p, mem []byte) (ok bool) {
+// copy copies mapped memory; false if that faults, or if the file is not what it was.
+func (m *mappedFile) copy(p []byte, off int64) (ok bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() { ok = recover() == nil }()
-	copy(p, mem)
-	return
+	defer func() { _ = recover() }() // ok is false then
+	copy(p, m.mem[off:])
+	return m.mem[len(m.mem)-1] == m.last
 }
 
 // Close unmaps and closes.

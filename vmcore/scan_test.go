@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/vmcore"
 )
@@ -84,7 +85,7 @@ func TestScanBackPressure(t *testing.T) {
 // TestScanDoesNotAllocate: the memory of a scan is that of its batches, however many pages
 // there are.
 func TestScanDoesNotAllocate(t *testing.T) {
-	if raceEnabled {
+	if dumptest.Race {
 		t.Skip("the race detector makes pools forget")
 	}
 	allocs := func(pages int) float64 {

@@ -189,6 +189,9 @@ func TestEncodeErrors(t *testing.T) {
 
 // TestEncodeNoAllocations: a page takes no memory once the encoder has met its codec.
 func TestEncodeNoAllocations(t *testing.T) {
+	if dumptest.Race {
+		t.Skip("the race detector makes sync.Pool drop what is put into it")
+	}
 	pages := realPages(t, 4096, 8)
 	dst := make([]byte, 4096)
 	for name, open := range encoders() {

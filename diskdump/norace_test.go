@@ -1,5 +1,0 @@
-//go:build !race
-
-package diskdump_test
-
-const raceEnabled = false

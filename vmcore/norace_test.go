@@ -1,5 +1,0 @@
-//go:build !race
-
-package vmcore_test
-
-const raceEnabled = false
