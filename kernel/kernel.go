@@ -16,6 +16,7 @@
 //	types_list.go, types_tree.go   the kernel's containers: rbtree.go, xarray.go, idr.go, mapletree.go
 //	stack.go     unwinding: ORC, frame records, and a marked guess where neither helps;
 //	             stack_memory.go what else lies on a stack
+//	debuginfo.go vmlinux and the files of modules, and where in the dump their code lies
 //
 // Every answer fails alone: a dump without page tables still has a log, one without a log
 // still has symbols.
@@ -38,6 +39,10 @@ type Options struct {
 	// VMCOREINFO is scanned for one, all of its memory if need be. nil is
 	// context.Background().
 	Context context.Context
+
+	// DebugInfo finds vmlinux and the files of modules, which add source lines; nil: none.
+	// Nothing is asked of it before an answer needs it.
+	DebugInfo DebugInfo
 }
 
 // Kernel is the kernel in a dump. It is safe for many goroutines.
@@ -78,6 +83,10 @@ type Kernel struct {
 	percpuOnce sync.Once
 	percpu     []uint64
 
+	debug      DebugInfo // nil: none
+	debugMu    sync.Mutex
+	debugFiles map[string]debugAnswer // by module
+
 	rqMu sync.Mutex
 	rqs  map[int]Object // where no symbol leads to them
 }
@@ -90,6 +99,9 @@ func Open(d *vmcore.Dump, o *Options) (*Kernel, error) {
 		ctx = o.Context
 	}
 	k := &Kernel{dump: d}
+	if o != nil {
+		k.debug = o.DebugInfo
+	}
 	k.info, k.infoErr = d.VMCoreInfo(ctx)
 	if err := ctx.Err(); err != nil {
 		return nil, err

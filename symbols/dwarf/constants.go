@@ -173,14 +173,3 @@ const (
 	unitSplitCompile = 5
 	unitSplitType    = 6
 )
-
-// Languages whose functions can lie inside of other entries than the unit's are all but
-// these (DW_LANG_*, section 7.12).
-const (
-	langC89          = 0x01
-	langC            = 0x02
-	langC99          = 0x0c
-	langC11          = 0x1d
-	langC17          = 0x2c
-	langMipsAssemble = 0x8001
-)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/kautopsy/kautopsy/internal/bin"
@@ -195,7 +196,7 @@ func (f *File) Symbols() iter.Seq2[Symbol, error] {
 			if s.name >= uint64(len(names)) {
 				continue // damaged
 			}
-			s.Name = bin.CString(names[s.name:min(uint64(len(names)), s.name+maxText)])
+			s.Name, _, _ = strings.Cut(names[s.name:min(uint64(len(names)), s.name+maxText)], "\x00")
 			if !yield(s.Symbol, nil) {
 				return
 			}
@@ -204,16 +205,16 @@ func (f *File) Symbols() iter.Seq2[Symbol, error] {
 }
 
 // symbolNames reads the string table of a symbol table.
-func (f *File) symbolNames(tab *elf.Section) ([]byte, error) {
+func (f *File) symbolNames(tab *elf.Section) (string, error) {
 	if tab.Link == 0 || int(tab.Link) >= len(f.elf.Sections) {
-		return nil, wrong(tab.Name, 0, phys.ErrCorrupt, "sh_link %d is no section", tab.Link)
+		return "", wrong(tab.Name, 0, phys.ErrCorrupt, "sh_link %d is no section", tab.Link)
 	}
 	s := f.elf.Sections[tab.Link]
 	b, err := bin.ReadN(f.r, f.size, int64(s.Offset), s.FileSize, maxStrtab)
 	if err != nil {
-		return nil, fmt.Errorf("section %s: %w", s.Name, err)
+		return "", fmt.Errorf("section %s: %w", s.Name, err)
 	}
-	return b, nil
+	return string(b), nil
 }
 
 // rawSymbol is a symbol as it stands in the table.
