@@ -16,7 +16,8 @@ var floor = map[string]int{
 	"internal/bin": 1, "internal/codec": 1, "internal/arch": 2, "internal/elfnote": 2,
 	"diskdump": 3, "elfcore": 3, "symbols": 3, "oops": 3, "crashshell": 3,
 	"symbols/disasm": 4, "symbols/dwarf": 4, "vmcore": 4,
-	"kernel": 5, "symbols/debuginfo": 5,
+	"kernel": 5, "symbols/debuginfo": 5, "symbols/dataflow": 5,
+	"kernel/code":     6,
 	"kernel/device":   6,
 	"kernel/ipc":      6,
 	"kernel/lock":     6,
@@ -79,7 +80,7 @@ func TestLibraryStaysSmall(t *testing.T) {
 			t.Errorf("triage depends on %s", dep)
 		}
 	}
-	allowed := []string{module, "github.com/klauspost/compress", "github.com/ulikunitz/xz"}
+	allowed := []string{module, "github.com/klauspost/compress", "github.com/ulikunitz/xz", "golang.org/x/arch"}
 	for _, dep := range goList(t, "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./triage") {
 		if dep != "" && !slices.ContainsFunc(allowed, func(p string) bool { return strings.HasPrefix(dep, p) }) {
 			t.Errorf("triage depends on %s, which nobody agreed to", dep)

@@ -16,6 +16,7 @@ func (s *scene) addTo(r *Report, told, o *oops.Oops, c *cpuScene) {
 	}
 	if c != nil {
 		r.Panic.Trace = stackFrames(c.stack, r.Verdict.Culprit)
+		s.addCode(r.Panic, o, c)
 		if t := r.Verdict.Task; t != nil && t.PID != nil && *t.PID == c.task.PID && c.task.Addr != 0 {
 			*t = taskOf(c.task)
 		}
@@ -24,7 +25,7 @@ func (s *scene) addTo(r *Report, told, o *oops.Oops, c *cpuScene) {
 	r.Findings = append(r.Findings, s.deadlockFindings(o.Kind)...)
 	if c != nil {
 		r.Findings = append(r.Findings, slices.Concat(
-			s.operandFinding(told, o, c), s.lockup(o, c), s.stackUse(o, c), s.askedFor(r.Verdict.Context, c), sameRegisters(told, c),
+			operandFindings(told, o, r.Panic), s.lockup(o, c), s.stackUse(o, c), s.askedFor(r.Verdict.Context, c), sameRegisters(told, c),
 			s.freedFindings(&r.Verdict), s.listFinding(o),
 		)...)
 	} else if len(s.cpus) > 0 {

@@ -1,30 +1,28 @@
 package triage
 
 import (
-	"fmt"
-
-	"github.com/kautopsy/kautopsy/internal/arch"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/oops"
+	"github.com/kautopsy/kautopsy/symbols/disasm"
 )
 
-// maxInstruction is the longest one of x86_64.
-const maxInstruction = 15
-
-// instruction reads the bytes of the instruction at an address, fewer where memory ends.
-func (s *scene) instruction(pc uint64) []byte {
-	b := make([]byte, maxInstruction)
-	n, _ := s.k.ReadVirt(b, pc)
-	return b[:n]
+// accesses are the addresses that an instruction accesses, as far as its registers are known.
+func (s *scene) accesses(in disasm.Inst, regs registers) (out []oops.Address) {
+	for _, o := range s.code.Effect(in).Accesses {
+		if a, ok := o.Addr(regs.Get); ok {
+			out = append(out, oops.Address(a))
+		}
+	}
+	return out
 }
 
-// operand is the address that the instruction at a fault accesses.
-func (s *scene) operand(f kernel.Frame, regs registers) (oops.Address, bool) {
-	if s.k.Machine() != "x86_64" {
-		return 0, false
+// instruction is the one at a fault.
+func (s *scene) instruction(f kernel.Frame) (disasm.Inst, bool) {
+	if s.code == nil {
+		return disasm.Inst{}, false
 	}
-	a, ok := arch.Operand(s.instruction(f.Addr), f.Addr, regs.Get)
-	return oops.Address(a), ok
+	in, err := s.code.At(f.Addr)
+	return in, err == nil && !in.Bad
 }
 
 // canonical tells whether an address of x86_64 is one: the bits above those that the page
@@ -43,32 +41,22 @@ func (s *scene) evaluate(o *oops.Oops, c *cpuScene) {
 	if !ok {
 		return
 	}
-	a, ok := s.operand(f, regs)
-	if !ok || canonical(a) {
+	in, ok := s.instruction(f)
+	if !ok {
 		return
 	}
-	fault := oops.Fault{}
-	if o.Fault != nil {
-		fault = *o.Fault
+	for _, a := range s.accesses(in, regs) {
+		if canonical(a) {
+			continue
+		}
+		fault := oops.Fault{}
+		if o.Fault != nil {
+			fault = *o.Fault
+		}
+		fault.Address = &a
+		o.Fault = &fault
+		return
 	}
-	fault.Address = &a
-	o.Fault = &fault
-}
-
-// operandFinding shows where the address of a general protection fault came from.
-func (s *scene) operandFinding(told, o *oops.Oops, c *cpuScene) []Finding {
-	if o.Fault == nil || o.Fault.Address == nil || told.Fault != nil && told.Fault.Address != nil && *told.Fault.Address == *o.Fault.Address {
-		return nil
-	}
-	a := *o.Fault.Address
-	f, _, ok := c.fault()
-	if !ok {
-		return nil
-	}
-	return []Finding{{
-		ID: "operand", Title: fmt.Sprintf("the instruction accesses %s, which is no canonical address", a), Severity: Cause, Confidence: Sure,
-		Evidence: []Evidence{{Kind: "memory", Text: fmt.Sprintf("% x at %s", s.instruction(f.Addr), f), Address: &a, Symbol: f.Symbol.Name}},
-	}}
 }
 
 // nullPage is up to where an address is one of a member of a structure at NULL.
@@ -76,24 +64,26 @@ const nullPage = 4096
 
 // stoppedBy is the kind of a fault by its instruction alone.
 func (s *scene) stoppedBy(f kernel.Frame, regs registers) oops.Kind {
-	code := s.instruction(f.Addr)
-	if f.Symbol.Name == "" || len(code) == 0 {
+	in, ok := s.instruction(f)
+	if f.Symbol.Name == "" || len(in.Bytes) == 0 {
 		return oops.BadJump
 	}
-	if len(code) > 1 && code[0] == 0x0f && code[1] == 0x0b { // ud2
+	if in.Text == "ud2" {
 		return oops.Bug
 	}
-	a, ok := s.operand(f, regs)
-	switch {
-	case !ok:
+	if !ok {
 		return oops.Unknown
-	case a < nullPage:
-		return oops.NullDereference
-	case !canonical(a):
-		return oops.GeneralProtection
 	}
-	if _, err := s.k.Translate(uint64(a)); err != nil {
-		return oops.PagingFault
+	for _, a := range s.accesses(in, regs) {
+		if a < nullPage {
+			return oops.NullDereference
+		}
+		if s.k.Machine() == "x86_64" && !canonical(a) {
+			return oops.GeneralProtection
+		}
+		if _, err := s.k.Translate(uint64(a)); err != nil {
+			return oops.PagingFault
+		}
 	}
 	return oops.Unknown
 }

@@ -194,6 +194,7 @@ func checkDump(t *testing.T, dir string, want truth) {
 	if len(r.Missing) > 0 || finding(r, "witnesses") == nil || len(r.Panic.Trace) == 0 || r.Panic.Trace[0].SP == nil {
 		t.Errorf("missing %v, findings %v, trace %v", r.Missing, r.Findings, r.Panic.Trace)
 	}
+	checkCode(t, r, want)
 	switch want.Case {
 	case "abba":
 		checkDeadlock(t, r)
@@ -237,6 +238,45 @@ func checkDump(t *testing.T, dir string, want truth) {
 		if f := finding(r, "held-cpu"); f == nil || !strings.HasSuffix(f.Title, "interrupts on") {
 			t.Errorf("%+v", f)
 		}
+	}
+}
+
+// operands are what the instruction at the fault was about, by the source of crashkit.
+var operands = map[string]string{
+	"null-process": "[rax], rax = 0 ([ck_nullptr]) → NULL",
+	"null-timer":   "[rax], rax = 0 ([ck_nullptr]) → NULL",
+	"null-work":    "[rax], rax = 0 ([ck_nullptr]) → NULL",
+	"null-ipi":     "[rax], rax = 0 ([ck_nullptr]) → NULL",
+	"null-offset":  "[rax+0x30], rax = 0 ([ck_nullptr]) → NULL + 0x30",
+	"gpf":          "[0xdead4ead00000130]",
+	"uaf":          "[rdi+0x38], rdi = 0xa56b6b6b6b6b6b6b → 0xa56b6b6b6b6b6ba3",
+	"divide":       "divides by rcx = 0 ([ck_zero])",
+	"badrip-null":  "calls rax = 0 ([ck_nullptr])",
+	"badrip-wild":  "calls rax = 0xffffffff00bad000",
+}
+
+// stoppedAt are the instructions that stop without an operand.
+var stoppedAt = map[string]string{
+	"bug": "ud2", "warn": "ud2", "listcorrupt": "ud2", "doublefree": "ud2", "stackoverflow": "rep stos", "softlockup": "jmp",
+}
+
+func checkCode(t *testing.T, r *Report, want truth) {
+	t.Helper()
+	i := slices.IndexFunc(r.Panic.Code, func(in Instruction) bool { return in.Fault })
+	text, operand := "", ""
+	if i >= 0 {
+		if text = r.Panic.Code[i].Text; r.Panic.Code[i].Operand != nil {
+			operand = r.Panic.Code[i].Operand.Text
+		}
+	}
+	if at := operands[want.Case]; at != "" && operand != at {
+		t.Errorf("%q is about %q, want %q", text, operand, at)
+	}
+	if !strings.HasPrefix(text, stoppedAt[want.Case]) {
+		t.Errorf("stopped at %q, want %q", text, stoppedAt[want.Case])
+	}
+	if _, asked := stoppedAt[want.Case]; !asked && operands[want.Case] == "" && operand != "" {
+		t.Errorf("%s is about %q", text, operand)
 	}
 }
 

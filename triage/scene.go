@@ -9,10 +9,12 @@ import (
 	"sync"
 
 	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/kernel/code"
 	"github.com/kautopsy/kautopsy/kernel/lock"
 	"github.com/kautopsy/kautopsy/kernel/mm"
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols"
+	"github.com/kautopsy/kautopsy/symbols/dataflow"
 	"github.com/kautopsy/kautopsy/vmcore"
 )
 
@@ -32,7 +34,9 @@ type scene struct {
 	missing []Missing
 
 	table    *symbols.Table // nil: nothing has a name
+	code     *code.Reader   // nil: the machine's code is not known
 	describe func(va uint64) mm.Place
+	flow     func(pc uint64) (*dataflow.Flow, error)
 	use      func() *memoryUse
 }
 
@@ -50,6 +54,8 @@ func look(ctx context.Context, k *kernel.Kernel) *scene {
 	s := &scene{k: k, crash: -1, describe: describer(ctx, m)}
 	s.use = sync.OnceValue(s.readMemoryUse(ctx, m))
 	s.table, _ = k.AllSymbols(ctx)
+	s.code, _ = code.New(ctx, k)
+	s.flow = func(pc uint64) (*dataflow.Flow, error) { return s.code.Flow(ctx, pc) }
 	if cpu, err := k.CrashCPU(); err == nil {
 		s.crash = cpu
 	}

@@ -135,6 +135,7 @@ type Instruction struct {
 	Line    int           `json:"line,omitempty"`
 	Target  *oops.Address `json:"target,omitempty"`
 	Fault   bool          `json:"fault,omitempty"`
+	Operand *Operand      `json:"operand,omitempty"` // of the one at the fault
 }
 
 // Blocked is a task that waits too long.

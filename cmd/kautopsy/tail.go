@@ -23,9 +23,9 @@ var tailLimits = []tailLimit{
 
 // tail is why, what else was seen, the dump itself and what to do next.
 func (s *screen) tail(most tailLimit) []string {
-	var lines []string
+	lines := s.code(most.lines)
 	if len(s.rep.Findings) > 0 {
-		lines = append(s.because(most), s.alsoSeen(s.rep.Findings[1:], most)...)
+		lines = append(append(lines, s.because(most)...), s.alsoSeen(s.rep.Findings[1:], most)...)
 	}
 	lines = append(lines, s.blocked(most.blocked)...)
 	lines = append(lines, s.cpuLines(most.cpus)...)
@@ -38,6 +38,19 @@ func (s *screen) tail(most tailLimit) []string {
 		lines = append(lines, s.row("missing", m.What+": "+m.Why, most.lines)...)
 	}
 	return append(lines, s.next()...)
+}
+
+// code is the instruction at the fault and what it was about.
+func (s *screen) code(most int) []string {
+	if s.rep.Panic == nil {
+		return nil
+	}
+	for _, in := range s.rep.Panic.Code {
+		if in.Fault && in.Operand != nil {
+			return s.row("code", strings.Join(strings.Fields(in.Text), " ")+": "+in.Operand.Text, most)
+		}
+	}
+	return nil
 }
 
 // more says that a list goes on.
@@ -89,11 +102,11 @@ func evidenceLine(e triage.Evidence) string {
 }
 
 // alsoSeen are the other findings that matter most. That the witnesses agree is what one
-// expects.
+// expects; the operand has a line of its own.
 func (s *screen) alsoSeen(findings []triage.Finding, most tailLimit) (lines []string) {
 	label := "also seen"
 	findings = slices.DeleteFunc(slices.Clone(findings), func(f triage.Finding) bool {
-		return f.ID == "witnesses" || f.ID == "deadlock" && strings.Contains(s.rep.Verdict.Detail, f.ID)
+		return f.ID == "witnesses" || f.ID == "operand" || f.ID == "deadlock" && strings.Contains(s.rep.Verdict.Detail, f.ID)
 	})
 	for i, f := range findings {
 		if i == most.also {

@@ -5,6 +5,7 @@
 //	x86.go      x86_64 and i386 as objdump spells them, in AT&T syntax; x86_intel.go in Intel's
 //	arm64.go    arm64
 //	words.go    riscv64, loongarch64, ppc64, s390x
+//	effect.go   what instructions do to registers: x86_effect.go
 //
 // Code comes from dumps, so any bytes may come: what is no instruction is "(bad)" (".word"
 // where instructions are words), and decoding goes on behind it.
@@ -41,6 +42,7 @@ type Inst struct {
 type Decoder struct {
 	decode func(code []byte, pc uint64) (Inst, int)
 	unit   int // bytes of the smallest instruction, the step over what is none
+	effect func(in Inst) Effect
 }
 
 // New makes a decoder for a machine as uname -m names it. An error wraps
@@ -48,19 +50,19 @@ type Decoder struct {
 func New(machine string, order binary.ByteOrder, syntax Syntax) (*Decoder, error) {
 	switch machine {
 	case "x86_64":
-		return &Decoder{x86{64, syntax}.decode, 1}, nil
+		return &Decoder{x86{64, syntax}.decode, 1, x86Effect}, nil
 	case "i386", "i686":
-		return &Decoder{x86{32, syntax}.decode, 1}, nil
+		return &Decoder{x86{32, syntax}.decode, 1, nil}, nil
 	case "aarch64", "arm64":
-		return &Decoder{decodeARM64, 4}, nil
+		return &Decoder{decodeARM64, 4, nil}, nil
 	case "riscv64":
-		return &Decoder{decodeRISCV, 2}, nil
+		return &Decoder{decodeRISCV, 2, nil}, nil
 	case "loongarch64":
-		return &Decoder{decodeLoong, 4}, nil
+		return &Decoder{decodeLoong, 4, nil}, nil
 	case "ppc64", "ppc64le":
-		return &Decoder{ppc64{order}.decode, 4}, nil
+		return &Decoder{ppc64{order}.decode, 4, nil}, nil
 	case "s390x":
-		return &Decoder{decodeS390, 2}, nil
+		return &Decoder{decodeS390, 2, nil}, nil
 	}
 	return nil, fmt.Errorf("machine code of %s: %w", machine, phys.ErrUnsupported)
 }
