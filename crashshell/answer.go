@@ -19,7 +19,7 @@ type Answer struct {
 }
 
 // CommandError is a command that crash could not answer: its answer is errors and nothing
-// else.
+// else, or crash broke down over it and caught itself.
 type CommandError struct {
 	Command string
 	Text    string // crash's first words on it
@@ -45,6 +45,10 @@ func newAnswer(command string, out []byte) Answer {
 func (a *Answer) failed() error {
 	if bytes.HasPrefix(bytes.TrimSpace(a.Output), []byte("Usage:")) {
 		return &CommandError{a.Command, "it does not take these arguments: " + string(bytes.TrimSpace(a.Output))}
+	}
+	if i := bytes.Index(a.Stderr, []byte("<segmentation violation")); i >= 0 {
+		text, _, _ := bytes.Cut(a.Stderr[i:], []byte("\n"))
+		return &CommandError{a.Command, "crash broke down over it: " + string(text)}
 	}
 	if len(a.Errors) == 0 {
 		return nil

@@ -20,9 +20,6 @@ var (
 	errTooLong  = errors.New("the answer is longer than its bound")
 )
 
-// stderrKept is how much of a child's stderr is kept: the last of it.
-const stderrKept = 64 << 10
-
 // child is one crash process.
 //
 // crash asks the kernel to be killed when its parent ends (PR_SET_PDEATHSIG), which counts
@@ -32,8 +29,9 @@ const stderrKept = 64 << 10
 type child struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
-	out   chan []byte   // stdout; closed at its end
-	errs  *tail         // stderr
+	outR  *os.File
+	out   chan []byte // stdout; closed at its end
+	errs  *stderr
 	ended chan struct{} // closed when the process is reaped and all of its group killed
 	gone  chan struct{} // closed by discard: nobody reads out any more
 	once  sync.Once
@@ -42,37 +40,52 @@ type child struct {
 // start runs a program in dir.
 func start(p Program, args []string, dir string, limits limits) (*child, error) {
 	c := &child{
-		cmd: exec.Command(p.Path, args...), out: make(chan []byte, 4), errs: &tail{max: stderrKept},
+		cmd: exec.Command(p.Path, args...), out: make(chan []byte, 4),
 		ended: make(chan struct{}), gone: make(chan struct{}),
 	}
 	c.cmd.Args[0] = "crash" // its prompt, its error prefix, the name of its .crashrc
 	c.cmd.Dir, c.cmd.Env = dir, environment(dir)
 	c.cmd.SysProcAttr = ownSession()
-	inR, inW, err := os.Pipe()
+	its, ours, err := pipes()
 	if err != nil {
 		return nil, fmt.Errorf("crash: %w", err)
 	}
-	outR, outW, err := os.Pipe()
+	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = its[0], its[1], its[2]
+	c.stdin, c.outR = ours[0], ours[1]
+	if c.errs, err = newStderr(ours[2]); err == nil {
+		started := make(chan error)
+		go c.keep(started, limits)
+		err = <-started
+	}
+	closeAll(its)
 	if err != nil {
-		inR.Close()
-		inW.Close()
+		closeAll(ours)
 		return nil, fmt.Errorf("crash: %w", err)
 	}
-	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr, c.stdin = inR, outW, c.errs, inW
-	// a grandchild that keeps stderr open must not keep Wait
-	c.cmd.WaitDelay = time.Second
-	started := make(chan error)
-	go c.keep(started, limits)
-	err = <-started
-	inR.Close()
-	outW.Close()
-	if err != nil {
-		inW.Close()
-		outR.Close()
-		return nil, fmt.Errorf("crash: %w", err)
-	}
-	go c.drain(outR)
+	go c.drain()
+	go c.errs.collect()
 	return c, nil
+}
+
+// pipes makes three: the ends that a child has as stdin, stdout and stderr, and ours.
+func pipes() (its, ours [3]*os.File, err error) {
+	for i := range its {
+		r, w, err := os.Pipe()
+		if err != nil {
+			closeAll(its)
+			closeAll(ours)
+			return its, ours, err
+		}
+		its[i], ours[i] = w, r
+	}
+	its[0], ours[0] = ours[0], its[0]
+	return its, ours, nil
+}
+
+func closeAll(files [3]*os.File) {
+	for _, f := range files {
+		f.Close() // of one that was not opened it is an error and no more
+	}
 }
 
 // keep starts the process and waits for its end on one thread.
@@ -90,15 +103,18 @@ func (c *child) keep(started chan<- error, l limits) {
 	killGroup(c.cmd.Process.Pid) // its number is ours until Wait returns
 	_ = c.cmd.Wait()
 	close(c.ended)
+	// what left the group may hold the pipes open for good
+	last := time.Now().Add(time.Second)
+	_, _ = c.outR.SetReadDeadline(last), c.errs.r.SetReadDeadline(last)
 }
 
 // drain reads stdout for as long as somebody takes it.
-func (c *child) drain(r io.ReadCloser) {
-	defer r.Close()
+func (c *child) drain() {
+	defer c.outR.Close()
 	defer close(c.out)
 	for {
 		b := make([]byte, 32<<10)
-		n, err := r.Read(b)
+		n, err := c.outR.Read(b)
 		if n > 0 {
 			select {
 			case c.out <- b[:n]:
@@ -236,38 +252,4 @@ func (c *child) alive() bool {
 	default:
 		return true
 	}
-}
-
-// tail keeps the end of what is written to it.
-type tail struct {
-	mu    sync.Mutex
-	buf   []byte
-	max   int
-	total int64
-}
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.total += int64(len(b))
-	t.buf = append(t.buf, b...)
-	if over := len(t.buf) - t.max; over > 0 {
-		t.buf = append(t.buf[:0], t.buf[over:]...)
-	}
-	return len(b), nil
-}
-
-// since is what was written behind the first n bytes, as far as it is kept.
-func (t *tail) since(n int64) []byte {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	k := min(t.total-n, int64(len(t.buf)))
-	return append([]byte{}, t.buf[int64(len(t.buf))-k:]...)
-}
-
-// mark is where since begins for what is written from now on.
-func (t *tail) mark() int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.total
 }

@@ -192,7 +192,12 @@ func (s *Session) begin() *incarnation {
 
 // launch starts a child and waits for its prompt.
 func (s *Session) launch() (*child, []byte, error) {
-	args := append(s.Mode.options(), s.names()...)
+	args := s.Mode.options()
+	if s.Program.Target == "x86_64" {
+		// crash before 8.0.4 does not see that a kernel since 6.6 moved: what it looks for is gone
+		args = append(args, "--kaslr", "auto")
+	}
+	args = append(args, s.names()...)
 	c, err := start(s.Program, args, s.dir, limits{s.cfg.Memory, s.cfg.CPU})
 	if err != nil {
 		return nil, nil, err

@@ -74,6 +74,17 @@ func (d *Dump) Reads(file os.FileInfo) bool {
 // Name is the file's name as it was given to Open, "" from New.
 func (d *Dump) Name() string { return d.name }
 
+// Files are the names of the files that Open reads the dump from, the one it was given first;
+// nil from New and after Close.
+func (d *Dump) Files() (names []string) {
+	for _, c := range d.files {
+		if f, ok := c.(dumpFile); ok {
+			names = append(names, f.Name())
+		}
+	}
+	return names
+}
+
 // Size is the size of the file in bytes; of a split set that of the file that was named.
 func (d *Dump) Size() int64 { return d.size }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/kautopsy/kautopsy/diskdump"
 	"github.com/kautopsy/kautopsy/phys"
@@ -51,7 +52,7 @@ func Open(name string, o *Options) (*Dump, error) {
 		f.Close()
 		return nil, err
 	}
-	d.files = append(d.files, f)
+	d.files = slices.Insert(d.files, 0, io.Closer(f))
 	return d, nil
 }
 
@@ -66,6 +67,7 @@ type dumpFile interface {
 	io.ReaderAt
 	io.Closer
 	Stat() (os.FileInfo, error)
+	Name() string
 }
 
 // openFile opens a file and finds its size; a folder or a pipe is refused by name.

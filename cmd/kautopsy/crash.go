@@ -6,26 +6,20 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/kautopsy/kautopsy/crashshell"
-	"github.com/kautopsy/kautopsy/kernel"
-	"github.com/kautopsy/kautopsy/vmcore"
 )
 
 type crashFlags struct {
 	dump     *dumpFlags
-	vmlinux  string
+	engine   *engineFlags
 	commands []string
 	input    string
-	program  string
-	timeout  time.Duration
 	json     bool
 	unsafe   bool
 	spoiled  bool
@@ -35,9 +29,10 @@ func crashCommand() command {
 	return command{
 		name: "crash", group: "crash itself", args: "DUMP",
 		short: "the crash program, supervised: commands in, answers or JSON out",
-		long: `Starts crash with the dump and the kernel's vmlinux, which is looked for
-beside the dump and below /usr/lib/debug. Each command has a deadline. Exit 0
-when all were answered, 1 when one failed, 2 when one was refused.
+		long: `Starts crash with the dump (all parts of a split set) and the kernel's vmlinux,
+which is looked for beside the dump and below /usr/lib/debug, and has to be of
+the same build. Each command has a deadline. Exit 0 when all were answered, 1
+when one failed, 2 when one was refused.
 --json has the answers to sys, bt, ps, log, mod, files, mount, net, irq,
 kmem -i, struct, union, dis and sym as values, others as text.
 Without -c and -i commands come from stdin; on a terminal crash itself takes
@@ -45,12 +40,9 @@ over, without .crashrc and .gdbinit.
 What this crash is known to get wrong of this kernel is told, and not asked.`,
 		example: "kautopsy crash -c 'bt -a' -c 'ps -m' /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
-			f := &crashFlags{dump: addDumpFlags(fs)}
-			fs.StringVarP(&f.vmlinux, "vmlinux", "k", "", "the kernel's vmlinux with debug information, a `FILE`")
+			f := &crashFlags{dump: addDumpFlags(fs), engine: addEngineFlags(fs)}
 			fs.StringArrayVarP(&f.commands, "command", "c", nil, "run `CMD`; may be given several times")
 			fs.StringVarP(&f.input, "input", "i", "", "run the commands in `FILE`, a line each; - is stdin")
-			fs.StringVar(&f.program, "crash", "", "the crash `PROGRAM`; without it $KAUTOPSY_CRASH, or crash in $PATH")
-			fs.DurationVar(&f.timeout, "cmd-timeout", time.Minute, "deadline of each command")
 			fs.BoolVar(&f.unsafe, "unsafe", false, "also send commands that may write files or start programs")
 			fs.BoolVar(&f.spoiled, "spoiled", false, "also ask what this crash is known to answer wrongly")
 			fs.BoolVar(&f.json, "json", false, "print JSON")
@@ -60,76 +52,24 @@ What this crash is known to get wrong of this kernel is told, and not asked.`,
 }
 
 func (f *crashFlags) run(env *environment, args []string) error {
-	d, rest, err := f.dump.open(env, args)
+	d, k, err := openForCrash(env, f.dump, args)
 	if err != nil {
 		return err
 	}
-	release := releaseOf(env, d)
-	d.Close()
-	if err := noMore(rest); err != nil {
+	defer d.Close()
+	e, err := f.engine.prepare(env, d, k)
+	if err != nil {
 		return err
 	}
-	if n := d.Header.Parts; n > 1 && len(f.dump.parts) != n-1 {
-		return usagef("%s is one of %d parts: name the others with --part", args[0], n)
-	}
-	cfg := crashshell.Config{
-		Crash: f.program, Dump: append([]string{args[0]}, f.dump.parts...), Release: release,
-		Timeout: f.timeout, Unsafe: f.unsafe, Spoiled: f.spoiled,
-	}
-	if cfg.VMLinux, err = findVMLinux(f.vmlinux, args[0], release); err != nil {
-		return err
-	}
+	defer e.release()
+	e.Unsafe, e.Spoiled = f.unsafe, f.spoiled
 	if f.interactive(env) {
-		return attachCrash(env, cfg)
+		return attachCrash(env, e.Config)
 	}
 	if err := f.read(env); err != nil {
 		return err
 	}
-	return f.ask(env, cfg)
-}
-
-// releaseOf is the dump's kernel, as kautopsy reads it; what crash gets wrong of it follows
-// from that.
-func releaseOf(env *environment, d *vmcore.Dump) string {
-	k, err := kernel.Open(d, &kernel.Options{Context: env.ctx})
-	if err != nil {
-		return d.Header.Utsname.Release
-	}
-	u, _ := k.Utsname() // what is known stands in it, beside the error
-	return u.Release
-}
-
-// findVMLinux is the file that -k names, or the first one where the packages of Debian,
-// Ubuntu, Fedora, RHEL and SUSE put theirs.
-func findVMLinux(named, dump, release string) (string, error) {
-	if named != "" {
-		if _, err := os.Stat(named); err != nil {
-			return "", usagef("-k: %v", err)
-		}
-		return named, nil
-	}
-	beside := filepath.Dir(dump)
-	places := []string{filepath.Join(beside, "vmlinux")}
-	if release != "" && filepath.Base(release) == release {
-		places = append(
-			places,
-			filepath.Join(beside, "vmlinux-"+release),
-			"/usr/lib/debug/lib/modules/"+release+"/vmlinux",
-			"/usr/lib/debug/usr/lib/modules/"+release+"/vmlinux",
-			"/usr/lib/debug/boot/vmlinux-"+release,
-			"/usr/lib/debug/boot/vmlinux-"+release+".debug",
-		)
-	}
-	for _, p := range places {
-		if _, err := os.Stat(p); err == nil {
-			return p, nil
-		}
-	}
-	if release == "" {
-		return "", errors.New("crash needs the kernel's vmlinux, and which kernel it was is not known: name one with -k")
-	}
-	return "", fmt.Errorf("no vmlinux of %[1]s: install linux-image-%[1]s-dbg (Debian), linux-image-%[1]s-dbgsym (Ubuntu) "+
-		"or kernel-debuginfo-%[1]s (Fedora, RHEL), or name one with -k", release)
+	return f.ask(env, e.Config, d.Name())
 }
 
 // interactive tells whether nobody but a user at a terminal gives commands.
@@ -200,14 +140,14 @@ func (f *crashFlags) lines(in io.Reader) error {
 }
 
 // ask runs the commands in a session.
-func (f *crashFlags) ask(env *environment, cfg crashshell.Config) error {
+func (f *crashFlags) ask(env *environment, cfg crashshell.Config, dump string) error {
 	s, err := crashshell.Start(env.ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	warnSession(env, s)
-	doc := newCrashDocument(s, cfg)
+	doc := newCrashDocument(s, cfg, dump)
 	failed, refused := 0, 0
 	for _, c := range f.commands {
 		a, err := s.Run(env.ctx, c)

@@ -83,9 +83,9 @@ type crashAnswer struct {
 	Took     int64    `json:"took_ns"`
 }
 
-func newCrashDocument(s *crashshell.Session, cfg crashshell.Config) *crashDocument {
+func newCrashDocument(s *crashshell.Session, cfg crashshell.Config, dump string) *crashDocument {
 	d := &crashDocument{
-		Schema: schema, File: filepath.Base(cfg.Dump[0]), Release: cfg.Release, VMLinux: cfg.VMLinux,
+		Schema: schema, File: filepath.Base(dump), Release: cfg.Release, VMLinux: cfg.VMLinux,
 		Program: s.Program.Path, Version: s.Program.Version.String(), Mode: s.Mode,
 		Doubts: []string{}, Warnings: plainWarnings(s), Commands: []crashAnswer{}, Missing: []kernel.Missing{},
 	}

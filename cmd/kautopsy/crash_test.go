@@ -12,8 +12,8 @@ import (
 )
 
 // fakeCrash is the crash of the scripts: it answers what crash 9.0.2 answered, as the
-// recordings of package crashshell have it, under a version that knows all kernels. Commands without a recording fail, and ascii
-// hangs.
+// recordings of package crashshell have it, under a version that knows all kernels. Commands
+// without a recording fail, ascii hangs, and mach tells what its files begin with.
 func fakeCrash() {
 	session := false
 	for _, a := range os.Args[1:] {
@@ -43,6 +43,8 @@ func fakeCrash() {
 		case len(words) == 0:
 		case words[0] == "q":
 			return
+		case words[0] == "mach":
+			beginnings()
 		case words[0] == "ascii":
 			time.Sleep(time.Hour)
 		case words[0] == "eval":
@@ -53,6 +55,19 @@ func fakeCrash() {
 		}
 	}
 	os.Exit(1)
+}
+
+// beginnings prints the first bytes of the dump's files, in the order of their names.
+func beginnings() {
+	names, _ := filepath.Glob("vmcore*")
+	for _, name := range names {
+		head := make([]byte, 12)
+		f, err := os.Open(name)
+		if err == nil {
+			_, err = f.Read(head)
+		}
+		fmt.Printf("%s %q %v\n", name, head, err)
+	}
 }
 
 func replayCrash(words []string) {
