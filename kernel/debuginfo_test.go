@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,6 +48,9 @@ func (d debugFiles) OpenDebug(_ context.Context, w kernel.Want) (*dwarf.File, er
 // withDebug opens the small kernel with files for modules.
 func withDebug(t testing.TB, names map[string]string) (*kernel.Kernel, debugFiles) {
 	t.Helper()
+	if testing.Short() && slices.Contains(slices.Collect(maps.Values(names)), tiny+"/vmlinux.debug.xz") {
+		t.Skip("40 MB of DWARF in short mode")
+	}
 	d, err := vmcore.Open(tiny+"/vmcore.zlib", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,8 @@
 //		err = e.Err()
 //	}
 //
+//	chain, err := f.Source(addr)             // the line, and what was inlined there
+//
 // A vmlinux with debug information has 600 MB and more, so nothing that grows with it stays
 // in memory: sections are read by ReadAt, a unit at a time, and what is kept of units that
 // were touched has a bound. A File is safe for many goroutines; it keeps no lock while it
@@ -27,6 +29,9 @@
 //	form.go      forms and values, constants.go their numbers
 //	entries.go   the walk over the entries of a unit
 //	ranges.go    addresses of an entry: DW_AT_low_pc, .debug_ranges, .debug_rnglists
+//	aranges.go   the unit of an address
+//	line.go      line tables, line_header.go their heads
+//	source.go    the line of an address and the functions that are inlined there
 //	cache.go     what is kept of units that were touched
 //
 // # The formats
@@ -40,6 +45,9 @@
 //	.debug_abbrev   code, tag, children, (attribute, form)* 0 0     of each code a unit uses
 //	.debug_aranges  per unit: unit_length, version 2, debug_info_offset, address_size,
 //	                segment_size, padding, (address, length)* 0 0
+//
+//	.debug_line     per unit: header, folders, files, and a program that makes rows of
+//	                (address, file, line); see line_header.go
 //
 // The sections of ELF (System V gABI, chapter 4 and 5):
 //

@@ -37,6 +37,13 @@ type File struct {
 	bytes   cache[int64, []byte] // of units
 	abbrevs cache[abbrevKey, *abbrevs]
 
+	arangesOnce, restOnce sync.Once
+	aranges, rest         []arange // rest: of units that .debug_aranges does not have
+	arangesErr, restErr   error
+
+	lines     cache[int64, *lines]     // by unit
+	functions cache[int64, []function] // by unit
+
 	symsOnce sync.Once
 	relSyms  []uint64 // the values of symbols, for relocations
 	symsErr  error
@@ -54,6 +61,7 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 	}
 	f := &File{r: r, size: size, elf: e, sections: map[string]*section{}}
 	f.bytes.limit, f.abbrevs.limit = 32<<20, 8<<20
+	f.lines.limit, f.functions.limit = 32<<20, 8<<20
 	f.placeSections()
 	return f, nil
 }
