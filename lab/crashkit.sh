@@ -7,10 +7,11 @@ suite=$1 root=$2 ko=$4
 rm -rf "$3"
 scratch=$(mkdir -p "$3" && cd "$3" && pwd)
 version=$(basename "$(find "$root/lib/modules" "$root/usr/lib/modules" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | head -1)")
-common=${version%-*} # 6.1.0-56-amd64 -> 6.1.0-56
+common=${version%-*} build=common # 6.1.0-56-amd64 -> 6.1.0-56
+[[ $common != *-rt ]] || { common=${common%-rt} build=common-rt; }
 kbuild=linux-kbuild-$common
 [[ $version != 6.1.* ]] || kbuild=linux-kbuild-6.1
-"$here/suite.sh" "$suite" only "$scratch" "linux-headers-$version" "linux-headers-$common-common"
+"$here/suite.sh" "$suite" only "$scratch" "linux-headers-$version" "linux-headers-$common-$build"
 "$here/suite.sh" "$suite" unpack "$scratch" "$kbuild"
 # the package's Makefile expects to be installed
 sed -i "s#/usr/src/#$scratch/usr/src/#" "$scratch/usr/src/linux-headers-$version/Makefile"

@@ -14,7 +14,7 @@ read -ra mods <<<"${MODS-virtio_net crc32c_generic crc32c ext4 loop dummy veth b
 
 # a kernel package has lib/modules, newer ones usr/lib/modules; tiny has none
 moddir=$(find "$root/lib/modules" "$root/usr/lib/modules" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | head -1 || true)
-kernel=$(find "$root/boot" "$moddir" -maxdepth 1 -name 'vmlinuz*' 2>/dev/null | head -1 || true)
+kernel=$(find "$root/boot" "$moddir" -maxdepth 1 -name 'vmlinu[xz]*' 2>/dev/null | head -1 || true)
 [ -n "$kernel" ] || { echo "guest.sh: no kernel below $root" >&2; exit 1; }
 cp "$kernel" "$guest/vmlinuz"
 if [ -n "$moddir" ] && [ ! -s "$moddir/modules.dep" ]; then

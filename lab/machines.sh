@@ -16,23 +16,35 @@ machine() { # NAME
   6.12) CPU=max QEMU_EXTRA=$two_nodes MAKEDUMPFILE=newest debian "$1" trixie ;;
   newest) CPU=max,la57=off MAKEDUMPFILE=newest debian "$1" sid ;;
   # PREEMPT_RT: locks that sleep are rt_mutexes, interrupts and softirqs are threads
-  rt) CPU=Haswell-noTSX FLAVOUR=rt debian "$1" bookworm ;;
-  rt-6.12) CPU=max,la57=off FLAVOUR=rt MAKEDUMPFILE=newest debian "$1" trixie ;;
-  cloud) CPU=Haswell-noTSX FLAVOUR=cloud debian "$1" bookworm ;;
+  rt) CPU=Haswell-noTSX KERNEL=linux-image-rt-amd64 debian "$1" bookworm ;;
+  rt-6.12) CPU=max,la57=off KERNEL=linux-image-rt-amd64 MAKEDUMPFILE=newest debian "$1" trixie ;;
+  cloud) CPU=Haswell-noTSX KERNEL=linux-image-cloud-amd64 debian "$1" bookworm ;;
   tiny)
     CPU=Haswell-noTSX SMP=2,sockets=2 MEM=128M CRASHK=28M QEMU_EXTRA="-device vmcoreinfo" \
       APPEND="oops=panic qemu_fw_cfg.ioport=12@0x510:0:1:4 how=/proc/crashkit=null-work" \
-      FS=ext2 MODS="" DISK_MB=24 HOST=tiny-lab ANON_MB=1 TMP_FILES=1 TMP_BLOCKS=4 MAKEDUMPFILE=newest tiny
+      FS=ext2 MODS="" DISK_MB=24 HOST=tiny-lab ANON_MB=1 TMP_FILES=1 TMP_BLOCKS=4 MAKEDUMPFILE=newest tiny "$1"
     ;;
-  arm64)
-    FS=ext4 MODS="qemu_fw_cfg virtio_mmio crc32c_generic ext4 loop dummy" HOST=arm64-lab ANON_MB=1 TMP_FILES=1 \
-      TMP_BLOCKS=4 DISK_MB=48 KEXEC="" CROSS=aarch64-linux-gnu- BUSYBOX=$scratch/arm64/busybox/bin/busybox arm64
+  tiny-old)
+    CPU=Haswell-noTSX SMP=2,sockets=2 MEM=128M CRASHK=28M SUITE=bullseye VERSION=5.10 MORE=old.config \
+      APPEND="oops=panic how=/proc/crashkit=null-work" \
+      FS=ext2 MODS="" DISK_MB=24 HOST=tiny-old ANON_MB=1 TMP_FILES=1 TMP_BLOCKS=4 tiny "$1"
+    ;;
+  arm64) MODS="qemu_fw_cfg virtio_mmio crc32c_generic ext4 loop dummy" CROSS=aarch64-linux-gnu- foreign "$1" arm64 bookworm ;;
+  # of these Debian has no kdump that a guest could use: QEMU dumps them
+  riscv64) MODS="qemu_fw_cfg crc32c_generic ext4 loop dummy" CROSS=riscv64-linux-gnu- foreign "$1" riscv64 trixie ;;
+  s390x) MODS="crc32c_generic ext4 loop dummy" CROSS=s390x-linux-gnu- foreign "$1" s390x bookworm ;;
+  ppc64el)
+    MEM=256M MODS="crc32c_generic ext4 loop dummy" CROSS=powerpc64le-linux-gnu- KERNEL=linux-image-powerpc64le \
+      foreign "$1" ppc64el bookworm
     ;;
   big) CPU=Haswell-noTSX MEM=4G CRASHK=256M TIMEOUT=1800 DUMP_MB=5000 LEVEL=17 FILES_MB=2400 big ;;
   crowd) CPU=Haswell-noTSX MEM=1536M TIMEOUT=1800 DUMP_MB=1700 APPEND=crowd=100 debian "$1" bookworm ;;
   kinds | kinds:?*) CPU=Haswell-noTSX MODS="crc32c_generic crc32c ext4 loop dummy" kinds kinds bookworm "$(chosen "$1")" ;;
   kinds-6.12 | kinds-6.12:?*)
     CPU=max,la57=off MODS="crc32c_generic crc32c ext4 loop dummy" MAKEDUMPFILE=newest kinds kinds-6.12 trixie "$(chosen "$1")"
+    ;;
+  kinds-rt | kinds-rt:?*)
+    CPU=Haswell-noTSX MODS="crc32c_generic crc32c ext4 loop dummy" KERNEL=linux-image-rt-amd64 kinds kinds-rt bookworm "$(chosen "$1")"
     ;;
   *) fail "no machine called $1, see $here/README.md" ;;
   esac

@@ -1,5 +1,5 @@
 #!/bin/bash
-# need.sh [arm64|kinds|tiny]... - install what the lab needs and this machine
+# need.sh [arm64|riscv64|s390x|ppc64el|kinds|tiny]... - install what the lab needs and this machine
 # lacks, as Debian packages by name; says which.  Needs root only then.
 set -euo pipefail
 want=(qemu-system-x86 busybox-static kexec-tools makedumpfile cpio xz-utils zstd kmod fdisk e2fsprogs socat
@@ -9,7 +9,10 @@ for part in "$@"; do
   arm64) want+=(qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross) ;;
   kinds) want+=(make) ;;
   tiny) want+=(make flex bison bc libelf-dev libssl-dev dwarves) ;;
-  *) echo "need.sh: arm64, kinds or tiny" >&2; exit 2 ;;
+  riscv64) want+=(qemu-system-misc opensbi gcc-riscv64-linux-gnu libc6-dev-riscv64-cross) ;;
+  s390x) want+=(qemu-system-misc gcc-s390x-linux-gnu libc6-dev-s390x-cross) ;;
+  ppc64el) want+=(qemu-system-ppc gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross) ;;
+  *) echo "need.sh: arm64, riscv64, s390x, ppc64el, kinds or tiny" >&2; exit 2 ;;
   esac
 done
 lack=()

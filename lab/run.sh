@@ -3,10 +3,10 @@
 # container with the truth about the machine in $LAB_OUT/NAME (default lab/out).
 #
 #   6.1 (the default: Debian 12's own), 5.10, 6.12, newest, tiny, arm64,
-#   rt, rt-6.12 (PREEMPT_RT), cloud,
+#   riscv64, s390x, ppc64el, rt, rt-6.12 (PREEMPT_RT), cloud,
 #   crowd (6.1 with 10,000 tasks more), big (6.1 with 4 GB, its page cache full of real files: for benchmarks),
 #   kinds (every way to crash, on 6.1), kinds-6.12 (the same on 6.12),
-#   kinds:NAME[,NAME...], kinds-6.12:NAME[,NAME...]
+#   kinds-rt (the same on 6.1 with PREEMPT_RT), kinds:NAME[,NAME...] and so on
 #   clean removes all of it
 #
 # Set from outside: LAB_OUT; LAB_CACHE, a folder for packages that outlives the
@@ -114,8 +114,8 @@ big() { # FILES_MB of real files in the page cache
   containers
   finish
 }
-tiny() { # a kernel built here
-  begin_machine tiny elf zlib lzo raw flat split zstd
+tiny() { # NAME - a kernel built here
+  begin_machine "$1" elf zlib lzo raw flat split zstd
   if complete; then say "$name: already there"; return; fi
   if ! have_source; then
     forget
@@ -128,14 +128,16 @@ tiny() { # a kernel built here
   containers
   finish
 }
-arm64() { # no kdump: QEMU itself writes the dump
-  begin_machine arm64 elf flat zlib
+foreign() { # NAME ARCH SUITE - no kdump: QEMU itself writes the dump; MODS and CROSS are set
+  begin_machine "$1" elf flat zlib
   if complete; then say "$name: already there"; return; fi
   forget
-  ARCH=arm64 step "$work/root" "kernel of bookworm" "$here/suite.sh" bookworm kernel "$work/root"
-  ARCH=arm64 step "$work/busybox" "busybox" "$here/suite.sh" bookworm only "$work/busybox" busybox-static
-  step "$work/guest" "guest" "$here/guest.sh" "$work/root" "$work/guest"
-  step "$dir/vmcore.elf" "crash" "$here/boot-arm64.sh" "$work/guest" "$dir"
+  ARCH=$2 step "$work/root" "kernel of $3" "$here/suite.sh" "$3" kernel "$work/root"
+  ARCH=$2 step "$work/busybox" "busybox" "$here/suite.sh" "$3" only "$work/busybox" busybox-static
+  FS=ext4 HOST=$1-lab ANON_MB=1 TMP_FILES=1 TMP_BLOCKS=4 DISK_MB=48 KEXEC="" \
+    BUSYBOX=$(find "$work/busybox" -path '*bin/busybox' -type f | head -1) \
+    step "$work/guest" "guest" "$here/guest.sh" "$work/root" "$work/guest"
+  step "$dir/vmcore.elf" "crash" "$here/boot-foreign.sh" "$2" "$work/guest" "$dir"
   step "$dir/truth/pages.sha256" "page sums" "$here/pages.sh" "$dir" "$dir/vmcore.elf"
   finish
 }
@@ -178,7 +180,7 @@ main() {
   [ $# -gt 0 ] || set -- 6.1
   for m in "$@"; do
     m=${m%%:*}
-    case ${m%%-*} in arm64 | kinds | tiny) "$here/need.sh" "${m%%-*}" ;; *) "$here/need.sh" ;; esac
+    case ${m%%-*} in arm64 | riscv64 | s390x | ppc64el | kinds | tiny) "$here/need.sh" "${m%%-*}" ;; *) "$here/need.sh" ;; esac
   done
   for m in "$@"; do
     machine "$m"

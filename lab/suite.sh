@@ -7,7 +7,7 @@
 #
 # Takes packages of any Debian suite (bullseye, bookworm, trixie, sid) from the
 # mirror that this machine's own apt uses.  Nothing is installed.  ARCH=arm64
-# takes another architecture's, FLAVOUR=rt another build of its kernel.  Lists and packages stay in $LAB_CACHE.
+# takes another architecture's, KERNEL=linux-image-rt-amd64 another kernel.  Lists and packages stay in $LAB_CACHE.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 [ $# -ge 3 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
@@ -76,8 +76,9 @@ unpack)
   ;;
 kernel)
   # linux-image-amd64 -> linux-image-VERSION-amd64 -> (newer suites) linux-binary-, linux-modules-VERSION
-  image=$(depends "linux-image-${FLAVOUR:+$FLAVOUR-}$arch" | grep -E '^linux-image-[0-9]' | tail -1 || true)
-  [ -n "$image" ] || { echo "suite.sh: $suite has no kernel${FLAVOUR:+ $FLAVOUR} for $arch" >&2; exit 1; }
+  meta=${KERNEL:-linux-image-$arch}
+  image=$(depends "$meta" | grep -E '^linux-image-[0-9]' | tail -1 || true)
+  [ -n "$image" ] || { echo "suite.sh: $suite has no $meta for $arch" >&2; exit 1; }
   mapfile -t names < <(depends --recurse "$image" | grep -E "^linux-(image|binary|modules)-[0-9].*${image##*-}\$")
   unpack "$1" "${names[@]}"
   apt-cache "${opt[@]}" show --no-all-versions "$image" | sed -n 's/^Package: //p; s/^Version: //p' | paste -sd ' '
