@@ -37,21 +37,41 @@ var callers = map[string]Context{
 	"process_one_work": Workqueue, "process_scheduled_works": Workqueue,
 }
 
-// contextOf tells the context of o. interrupted is true when the task on the CPU had nothing to do with it.
-func contextOf(o *oops.Oops) (c Context, interrupted bool) {
+// What the task on the CPU had to do with a crash that is not its own.
+const (
+	bystander = "was only interrupted"
+	servant   = "only runs what others queued"
+)
+
+// servants are the threads that run softirqs and timers: the last two with PREEMPT_RT.
+var servants = []string{"ksoftirqd/", "ktimers/", "rcuc/"}
+
+// contextOf tells the context of o, and why the task on the CPU is not to blame; empty when
+// it may be.
+func contextOf(o *oops.Oops) (c Context, blameless string) {
 	c, found := calledFrom(candidates(o))
 	if found && c != Workqueue {
-		return c, c != SoftIRQ || !strings.HasPrefix(o.Comm, "ksoftirqd/")
+		if (c == SoftIRQ || c == Timer) && serves(o) {
+			return c, servant
+		}
+		return c, bystander
 	}
 	switch {
 	case !noticed[o.Kind] && len(o.Trace) > 0 && o.Trace[0].Context == oops.InNMI:
-		return InNMI, true
+		return InNMI, bystander
 	case !noticed[o.Kind] && len(o.Trace) > 0 && o.Trace[0].Context == oops.InIRQ:
-		return IRQ, true
+		return IRQ, bystander
 	case o.Workqueue != nil || c == Workqueue:
-		return Workqueue, false
+		return Workqueue, ""
 	}
-	return taskContext(o), false
+	return taskContext(o), ""
+}
+
+// serves tells whether the task is a servant that no interrupt interrupted.
+func serves(o *oops.Oops) bool {
+	is := func(prefix string) bool { return strings.HasPrefix(o.Comm, prefix) }
+	return slices.ContainsFunc(servants, is) &&
+		!slices.ContainsFunc(o.Trace, func(f oops.Frame) bool { return f.Context == oops.InIRQ })
 }
 
 // calledFrom finds the innermost of callers.

@@ -146,7 +146,7 @@ func initEnd(panicText string) string {
 
 // detail is what else a reader should know at once: the access, the poison, who is not to blame, and what memory
 // tells: the object that was freed, who waits for whom.
-func detail(o *oops.Oops, p *poisoned, notToBlame bool, memory ...string) string {
+func detail(o *oops.Oops, p *poisoned, blameless string, memory ...string) string {
 	var parts []string
 	if s := access(o); s != "" {
 		parts = append(parts, s)
@@ -157,8 +157,8 @@ func detail(o *oops.Oops, p *poisoned, notToBlame bool, memory ...string) string
 	if o.Message != "" {
 		parts = append(parts, o.Message)
 	}
-	if notToBlame && o.Comm != "" {
-		parts = append(parts, o.Comm+" was only interrupted and is not to blame")
+	if blameless != "" && o.Comm != "" {
+		parts = append(parts, o.Comm+" "+blameless+" and is not to blame")
 	}
 	parts = append(parts, memory...)
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "; ")

@@ -93,10 +93,10 @@ func judge(o *oops.Oops, s *scene) (Verdict, *poisoned) {
 	if o.Comm != "" || o.PID != nil {
 		v.Task = &Task{PID: o.PID, Comm: o.Comm}
 	}
-	context, notToBlame := contextOf(o)
+	context, blameless := contextOf(o)
 	v.Context = context
 	v.Headline = headline(o, &v)
-	v.Detail = detail(o, p, notToBlame, s.freedText(v.Kind), s.outOfMemory(v.Kind), s.deadlock(o))
+	v.Detail = detail(o, p, blameless, s.freedText(v.Kind), s.outOfMemory(v.Kind), s.deadlock(o))
 	return v, p
 }
 
