@@ -5,7 +5,7 @@
 # flattened kdump stream, which makedumpfile makes a plain file of.  TIMEOUT and MEM can be set.
 set -euo pipefail
 arch=$1 guest=$(cd "$2" && pwd) dest=$(mkdir -p "$3" && cd "$3" && pwd)
-run=$guest/run drives=() serial=(-serial file:console.txt) disk=virtio-blk-pci
+run=$guest/run drives=() place=() serial=(-serial file:console.txt) disk=virtio-blk-pci
 last='end Kernel panic' # of the console
 case $arch in
 arm64) console=ttyAMA0 machine=(qemu-system-aarch64 -M virt -cpu cortex-a57 -device vmcoreinfo) ;;
@@ -24,8 +24,10 @@ rm -rf "$run"; mkdir -p "$run"
 cp --sparse=always "$guest/truth.img" "$guest/data.img" "$run/"
 cd "$run"
 : >console.txt
+[ "$arch" != s390x ] || place=(,devno=fe.0.0001 ,devno=fe.0.0002)
 for d in truth data; do
-  drives+=(-drive "file=$d.img,format=raw,if=none,id=$d,cache=unsafe" -device "$disk,drive=$d")
+  drives+=(-drive "file=$d.img,format=raw,if=none,id=$d,cache=unsafe" -device "$disk,drive=$d${place[0]-}")
+  place=("${place[@]:1}")
 done
 begin=$SECONDS
 timeout --foreground -k 10 "${TIMEOUT:-900}" "${machine[@]}" -smp 2 -m "${MEM:-160M}" \
@@ -39,7 +41,7 @@ if kill -0 "$qemu" 2>/dev/null; then
   # the connection must outlive the last command
   { printf '%s\n' stop "dump-guest-memory -z $run/vmcore.flat" "dump-guest-memory $run/vmcore.elf" quit
     while kill -0 "$qemu" 2>/dev/null; do sleep 1; done
-  } | socat - UNIX-CONNECT:mon.sock || true
+  } | socat - UNIX-CONNECT:mon.sock >/dev/null || true
 fi
 wait "$qemu" || true
 echo "qemu ended after $((SECONDS - begin)) s"
