@@ -15,8 +15,7 @@ s390x)
   console=ttysclp0 machine=(qemu-system-s390x -M s390-ccw-virtio) disk=virtio-blk-ccw
   # a panic stops the processor, and QEMU would go
   last='Kernel panic' machine+=(-action panic=pause)
-  # shellcheck disable=SC2054
-  serial=(-chardev file,id=console,path=console.txt -device sclpconsole,chardev=console)
+  serial=(-chardev "file,id=console,path=console.txt" -device "sclpconsole,chardev=console")
   ;;
 *) echo "boot-foreign.sh: no machine for $arch" >&2; exit 2 ;;
 esac
@@ -24,7 +23,7 @@ rm -rf "$run"; mkdir -p "$run"
 cp --sparse=always "$guest/truth.img" "$guest/data.img" "$run/"
 cd "$run"
 : >console.txt
-[ "$arch" != s390x ] || place=(,devno=fe.0.0001 ,devno=fe.0.0002)
+[ "$arch" != s390x ] || place=(",devno=fe.0.0001" ",devno=fe.0.0002")
 for d in truth data; do
   drives+=(-drive "file=$d.img,format=raw,if=none,id=$d,cache=unsafe" -device "$disk,drive=$d${place[0]-}")
   place=("${place[@]:1}")

@@ -132,6 +132,23 @@ func TestCulprits(t *testing.T) {
 	}
 }
 
+// TestBlameless: who ran on the CPU is said to be interrupted, or to run what others queued.
+func TestBlameless(t *testing.T) {
+	const head = nullTitle + "\nCPU: 0 PID: 9 Comm: %s Not tainted 6.1.0 #1\nRIP: 0010:drv_tick+0x4/0x8 [drv]\nCall Trace:\n%s"
+	const softirq = " call_timer_fn+0x1/0x2\n __run_timers+0x1/0x2\n handle_softirqs+0x1/0x2\n"
+	for _, c := range []struct{ comm, trace, want string }{
+		{"cat", " <IRQ>\n" + softirq + " </IRQ>\n innocent+0x1/0x2", "cat was only interrupted and is not to blame"},
+		{"ksoftirqd/0", " <TASK>\n" + softirq + " run_ksoftirqd+0x1/0x2\n </TASK>", "ksoftirqd/0 only runs what others queued and is not to blame"},
+		{"ktimers/0", " <TASK>\n" + softirq + " run_timersd+0x1/0x2\n </TASK>", "ktimers/0 only runs what others queued and is not to blame"},
+		{"ktimers/0", " <IRQ>\n" + softirq + " </IRQ>\n run_timersd+0x1/0x2", "ktimers/0 was only interrupted and is not to blame"},
+	} {
+		r, _, err := Text(fmt.Appendf(nil, head, c.comm, c.trace))
+		if err != nil || !strings.HasSuffix(r.Verdict.Detail, c.want) || r.Verdict.Context != Timer {
+			t.Errorf("%s: %s (%s), %v", c.comm, r.Verdict.Detail, r.Verdict.Context, err)
+		}
+	}
+}
+
 func TestPoison(t *testing.T) {
 	gpf := "general protection fault, probably for non-canonical address 0x%s: 0000 [#1] SMP"
 	page := "BUG: unable to handle page fault for address: %s"
