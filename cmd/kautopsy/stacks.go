@@ -18,6 +18,7 @@ type stacksFlags struct {
 	top   int
 	pprof string
 	html  string
+	http  string
 	fold  bool
 	json  bool
 }
@@ -29,7 +30,10 @@ func stacksCommand() command {
 		long: `One group is tasks in one state with the same functions on their stacks.
 FILE - is standard output. The profile has one sample a task:
 
-    kautopsy stacks --pprof st.pb.gz vmcore && go tool pprof -top st.pb.gz`,
+    kautopsy stacks --pprof st.pb.gz vmcore && go tool pprof -top st.pb.gz
+
+--http serves pprof's flame graph, top, source and disassembly until Ctrl-C; the
+code is that of the dump. No browser is opened; the address is on stderr.`,
 		example: "kautopsy stacks --html stacks.html /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &stacksFlags{dump: addDumpFlags(fs)}
@@ -37,6 +41,7 @@ FILE - is standard output. The profile has one sample a task:
 			fs.IntVarP(&f.top, "top", "n", 0, "only the `N` largest groups")
 			fs.StringVar(&f.html, "html", "", "write a flame graph to `FILE`: a page that needs nothing else")
 			fs.StringVar(&f.pprof, "pprof", "", "write a pprof profile to `FILE`")
+			fs.StringVar(&f.http, "http", "", "serve pprof's pages at `ADDR`, HOST:PORT; :PORT is for this machine alone")
 			fs.BoolVar(&f.fold, "folded", false, "a line a group, as flamegraph.pl and speedscope read it")
 			fs.BoolVar(&f.json, "json", false, "JSON")
 			return f.run
@@ -64,6 +69,8 @@ func (f *stacksFlags) run(env *environment, args []string) error {
 		return writeOutput(env, k.Dump(), f.html, func(w io.Writer) error { return stacks.WriteHTML(w, groups, k.System(env.ctx)) })
 	case f.pprof != "":
 		return writeOutput(env, k.Dump(), f.pprof, stacks.Profile(list, k.System(env.ctx)).Write)
+	case f.http != "":
+		return serveStacks(env, f.http, args[0], k, stacks.Profile(list, k.System(env.ctx)))
 	case f.fold:
 		return stacks.WriteFolded(env.out, groups)
 	case f.json:
