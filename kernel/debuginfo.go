@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"sync"
 
 	"github.com/kautopsy/kautopsy/internal/elfnote"
 	"github.com/kautopsy/kautopsy/phys"
@@ -63,8 +64,11 @@ func (d *DebugFile) ToDump(addr uint64) (uint64, bool) {
 	return 0, false
 }
 
-// debugAnswer is what DebugFile said.
+// debugAnswer is what DebugFile said of one module. To know the build ID of a module can
+// take the types of the kernel, so each has its own lock.
 type debugAnswer struct {
+	mu   sync.Mutex
+	said bool
 	file *DebugFile
 	err  error
 }
@@ -73,20 +77,30 @@ type debugAnswer struct {
 // answer is kept. Where nobody has it the error wraps dwarf.ErrNoDebug; where the file's
 // symbols lie in another order than those of the dump it wraps phys.ErrCorrupt.
 func (k *Kernel) DebugFile(ctx context.Context, module string) (*DebugFile, error) {
-	k.debugMu.Lock()
-	defer k.debugMu.Unlock()
-	if a, ok := k.debugFiles[module]; ok {
+	a := k.debugAnswer(module)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.said {
 		return a.file, a.err
 	}
 	d, err := k.openDebug(ctx, module)
 	if ctx.Err() != nil {
 		return nil, ctx.Err() // somebody may ask again
 	}
-	if k.debugFiles == nil {
-		k.debugFiles = map[string]debugAnswer{}
-	}
-	k.debugFiles[module] = debugAnswer{d, err}
+	a.said, a.file, a.err = true, d, err
 	return d, err
+}
+
+func (k *Kernel) debugAnswer(module string) *debugAnswer {
+	k.debugMu.Lock()
+	defer k.debugMu.Unlock()
+	if k.debugFiles == nil {
+		k.debugFiles = map[string]*debugAnswer{}
+	}
+	if k.debugFiles[module] == nil {
+		k.debugFiles[module] = &debugAnswer{}
+	}
+	return k.debugFiles[module]
 }
 
 func (k *Kernel) openDebug(ctx context.Context, module string) (*DebugFile, error) {
@@ -108,6 +122,7 @@ func (k *Kernel) openDebug(ctx context.Context, module string) (*DebugFile, erro
 	if err != nil {
 		return nil, err
 	}
+	f.CacheNames(k.cacheDir)
 	d := &DebugFile{File: f, Module: module}
 	if err := place(ctx, d); err != nil {
 		return nil, err

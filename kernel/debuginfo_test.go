@@ -51,17 +51,23 @@ func withDebug(t testing.TB, names map[string]string) (*kernel.Kernel, debugFile
 	if testing.Short() && slices.Contains(slices.Collect(maps.Values(names)), tiny+"/vmlinux.debug.xz") {
 		t.Skip("40 MB of DWARF in short mode")
 	}
-	d, err := vmcore.Open(tiny+"/vmcore.zlib", nil)
+	files := debugFiles{t, names, map[string]kernel.Want{}}
+	return openWith(t, tiny+"/vmcore.zlib", kernel.Options{DebugInfo: files}), files
+}
+
+// openWith opens the kernel in a dump.
+func openWith(t testing.TB, name string, o kernel.Options) *kernel.Kernel {
+	t.Helper()
+	d, err := vmcore.Open(name, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	files := debugFiles{t, names, map[string]kernel.Want{}}
-	k, err := kernel.Open(d, &kernel.Options{DebugInfo: files})
+	k, err := kernel.Open(d, &o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return k, files
+	return k
 }
 
 // TestDebugFile: every function of the kernel and of its module lies in the dump where the

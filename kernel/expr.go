@@ -416,7 +416,7 @@ func (k *Kernel) variableType(ctx context.Context, ts symbols.Types, s symbols.S
 		if found, err := ts.ByName(s.Name, symbols.KindFunc); err == nil && (s.Type|0x20 == 't' || s.Type|0x20 == 'w') {
 			return found[0].Elem(), nil
 		}
-		return k.rootType(ts, s.Name)
+		return k.rootType(ctx, ts, s)
 	}
 	for m, err := range k.ModuleTypes(ctx) {
 		if err != nil || m.Name != s.Module {
@@ -428,7 +428,11 @@ func (k *Kernel) variableType(ctx context.Context, ts symbols.Types, s symbols.S
 			}
 		}
 	}
-	return nil, fmt.Errorf("variable %s: %w", s.Name, symbols.ErrNoType)
+	t, err := k.debugVariable(ctx, s)
+	if err != nil {
+		return nil, fmt.Errorf("variable %s: %w", s.Name, err)
+	}
+	return t, nil
 }
 
 // enumerator is a constant of an enum. That all are known costs a walk over all types, once.

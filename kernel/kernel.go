@@ -5,7 +5,8 @@
 //	kernel.go    Open; what is missing, as data
 //	address.go   virtual memory: image, direct map, page tables
 //	symbol.go    names and addresses: kallsyms in memory, modules
-//	types.go     types: BTF in memory, of the kernel and of modules; types_object.go reads by them
+//	types.go     types: BTF in memory, else debug information; types_module.go those of modules,
+//	             types_object.go reads by them
 //	value.go     values with all their members, value_text.go prints them; expr.go names them as C does
 //	search.go    values and texts in all of memory
 //	log.go       the log, whichever of its three forms the kernel has
@@ -43,6 +44,14 @@ type Options struct {
 	// DebugInfo finds vmlinux and the files of modules, which add source lines; nil: none.
 	// Nothing is asked of it before an answer needs it.
 	DebugInfo DebugInfo
+
+	// CacheDir is a folder for what was found out of debug information and need not be
+	// found out again; "" keeps nothing. What is wrong with it is no error.
+	CacheDir string
+
+	// IgnoreBTF takes types from DebugInfo as if the kernel had none of its own: to
+	// compare them, and to see what a kernel without BTF gets.
+	IgnoreBTF bool
 }
 
 // Kernel is the kernel in a dump. It is safe for many goroutines.
@@ -84,8 +93,10 @@ type Kernel struct {
 	percpu     []uint64
 
 	debug      DebugInfo // nil: none
+	cacheDir   string
+	ignoreBTF  bool
 	debugMu    sync.Mutex
-	debugFiles map[string]debugAnswer // by module
+	debugFiles map[string]*debugAnswer // by module
 
 	rqMu sync.Mutex
 	rqs  map[int]Object // where no symbol leads to them
@@ -100,7 +111,7 @@ func Open(d *vmcore.Dump, o *Options) (*Kernel, error) {
 	}
 	k := &Kernel{dump: d}
 	if o != nil {
-		k.debug = o.DebugInfo
+		k.debug, k.cacheDir, k.ignoreBTF = o.DebugInfo, o.CacheDir, o.IgnoreBTF
 	}
 	k.info, k.infoErr = d.VMCoreInfo(ctx)
 	if err := ctx.Err(); err != nil {

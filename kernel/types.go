@@ -2,10 +2,12 @@ package kernel
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 
 	"github.com/kautopsy/kautopsy/symbols"
+	"github.com/kautopsy/kautopsy/symbols/dwarf"
 )
 
 // BTF reads the kernel's own types from the BTF in its memory. Kernels before 5.2 and those
@@ -20,6 +22,9 @@ func (k *Kernel) BTF() (*symbols.BTF, error) {
 func (k *Kernel) readBTF() (*symbols.BTF, error) {
 	if k.spc == nil {
 		return nil, fmt.Errorf("BTF: %w", k.spaceErr)
+	}
+	if k.ignoreBTF {
+		return nil, fmt.Errorf("BTF is ignored: %w", symbols.ErrNoType)
 	}
 	start, end, err := k.btfRange()
 	if err != nil {
@@ -49,11 +54,29 @@ func (k *Kernel) btfRange() (start, end uint64, err error) {
 	return start, end, err
 }
 
-// Types are the kernel's types: its BTF, as BTF gives it.
+// Types are the kernel's types: its BTF, else those of its debug information (see
+// Options.DebugInfo), which nobody waits for where there is BTF. Without either the error
+// wraps symbols.ErrNoType.
 func (k *Kernel) Types() (symbols.Types, error) {
 	b, err := k.BTF()
-	if b == nil {
+	if b != nil {
+		return b, err
+	}
+	ts, derr := k.debugTypes(context.Background(), "")
+	switch {
+	case derr == nil:
+		return ts, nil
+	case errors.Is(derr, dwarf.ErrNoDebug):
 		return nil, err
 	}
-	return b, err
+	return nil, fmt.Errorf("%w; %w", err, derr)
+}
+
+// debugTypes are the types of a module's debug information, or of the kernel's.
+func (k *Kernel) debugTypes(ctx context.Context, module string) (*dwarf.Types, error) {
+	d, err := k.DebugFile(ctx, module)
+	if err != nil {
+		return nil, err
+	}
+	return d.Types()
 }

@@ -2,10 +2,12 @@ package kernel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
 	"github.com/kautopsy/kautopsy/symbols"
+	"github.com/kautopsy/kautopsy/symbols/dwarf"
 )
 
 // ModuleTypes are the types of one module.
@@ -16,10 +18,43 @@ type ModuleTypes struct {
 }
 
 // ModuleTypes gives the types that modules have beside the kernel's own: those on the list
-// btf_modules of kernel/bpf/btf.c (36e68442d1af, 5.11, CONFIG_DEBUG_INFO_BTF_MODULES).
-// struct module itself does not keep them: its btf_data is freed after loading. An error
-// about one module does not end the walk.
+// btf_modules of kernel/bpf/btf.c (36e68442d1af, 5.11, CONFIG_DEBUG_INFO_BTF_MODULES), and
+// of other modules those of their debug information, if there is any. struct module itself
+// does not keep them: its btf_data is freed after loading. An error about one module does
+// not end the walk.
 func (k *Kernel) ModuleTypes(ctx context.Context) iter.Seq2[ModuleTypes, error] {
+	return func(yield func(ModuleTypes, error) bool) {
+		seen := map[string]bool{}
+		for m, err := range k.btfModuleTypes(ctx) {
+			if seen[m.Name] = true; !yield(m, err) {
+				return
+			}
+		}
+		if k.debug == nil {
+			return
+		}
+		mods, _ := k.Modules(ctx) // an error is that of the list above, too
+		for _, m := range mods {
+			if seen[m.Name] {
+				continue
+			}
+			ts, err := k.debugTypes(ctx, m.Name)
+			if errors.Is(err, dwarf.ErrNoDebug) {
+				continue
+			}
+			mt := ModuleTypes{Name: m.Name, Addr: m.Addr}
+			if mt.Types = ts; err != nil {
+				mt.Types, err = nil, fmt.Errorf("types of module %s: %w", m.Name, err)
+			}
+			if !yield(mt, err) {
+				return
+			}
+		}
+	}
+}
+
+// btfModuleTypes walks the list.
+func (k *Kernel) btfModuleTypes(ctx context.Context) iter.Seq2[ModuleTypes, error] {
 	return func(yield func(ModuleTypes, error) bool) {
 		list, err := k.btfModules(ctx)
 		if err != nil {

@@ -1,11 +1,13 @@
 package kernel
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/kautopsy/kautopsy/symbols"
+	"github.com/kautopsy/kautopsy/symbols/dwarf"
 )
 
 // roots are the variables that questions to a kernel begin with, and their types. BTF has
@@ -151,7 +153,7 @@ func (k *Kernel) root(ts symbols.Types, name string) (Object, error) {
 	if err != nil {
 		return Object{}, err
 	}
-	t, err := k.rootType(ts, name)
+	t, err := k.rootType(context.Background(), ts, s)
 	if err != nil {
 		return Object{}, fmt.Errorf("variable %s: %w", name, err)
 	}
@@ -159,13 +161,24 @@ func (k *Kernel) root(ts symbols.Types, name string) (Object, error) {
 }
 
 // rootType is the type of a variable: of the per-CPU ones BTF knows it since pahole 1.17,
-// of the others the table does.
-func (k *Kernel) rootType(ts symbols.Types, name string) (*symbols.Type, error) {
-	if found, err := ts.ByName(name, symbols.KindVar); err == nil {
-		return found[0].Elem(), nil
-	} else if !errors.Is(err, symbols.ErrNoType) {
-		return nil, err
+// of others the table does, and of all debug information, if there is any.
+func (k *Kernel) rootType(ctx context.Context, ts symbols.Types, s symbols.Symbol) (*symbols.Type, error) {
+	if _, debug := ts.(*dwarf.Types); !debug {
+		if found, err := ts.ByName(s.Name, symbols.KindVar); err == nil {
+			return found[0].Elem(), nil
+		} else if !errors.Is(err, symbols.ErrNoType) {
+			return nil, err
+		}
 	}
+	t, err := k.tableType(ts, s.Name)
+	if errors.Is(err, symbols.ErrNoType) {
+		return k.debugVariable(ctx, s)
+	}
+	return t, err
+}
+
+// tableType is the type of a variable by the table.
+func (k *Kernel) tableType(ts symbols.Types, name string) (*symbols.Type, error) {
 	spelled, ok := roots[name]
 	if !ok {
 		return nil, symbols.ErrNoType
@@ -183,4 +196,26 @@ func (k *Kernel) rootType(ts symbols.Types, name string) (*symbols.Type, error) 
 		t = t.ArrayOf(0)
 	}
 	return t, nil
+}
+
+// debugVariable is the type that debug information has of a variable of the kernel or of a
+// module. Per-CPU variables are not moved as others are (see KASLR): their address is tried
+// as it is, too.
+func (k *Kernel) debugVariable(ctx context.Context, s symbols.Symbol) (*symbols.Type, error) {
+	ts, err := k.debugTypes(ctx, s.Module)
+	if err != nil {
+		if errors.Is(err, dwarf.ErrNoDebug) {
+			err = symbols.ErrNoType
+		}
+		return nil, err
+	}
+	d, err := k.DebugFile(ctx, s.Module)
+	if err != nil {
+		return nil, err
+	}
+	addrs := []uint64{s.Addr}
+	if at, ok := d.ToFile(s.Addr); ok {
+		addrs = append(addrs, at)
+	}
+	return ts.Variable(s.Name, addrs...)
 }

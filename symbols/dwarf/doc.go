@@ -33,6 +33,8 @@
 //	line.go      line tables, line_header.go their heads
 //	source.go    the line of an address and the functions that are inlined there
 //	cache.go     what is kept of units that were touched
+//	names.go     the index of names, names_cache.go what of it is kept on disk
+//	types.go     types, types_shape.go those with members; variable.go variables
 //
 // # The formats
 //

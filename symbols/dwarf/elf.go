@@ -28,6 +28,8 @@ type File struct {
 
 	mu       sync.Mutex // guards what follows
 	sections map[string]*section
+	types    *Types
+	cacheDir string     // of the index of names
 	files    []*os.File // of unpacked sections
 
 	unitsOnce sync.Once

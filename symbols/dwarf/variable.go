@@ -1,0 +1,55 @@
+package dwarf
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/kautopsy/kautopsy/symbols"
+)
+
+// Variable gives the type of the variable of that name that lies at one of the addresses, in
+// the file's own: static variables of several sources can have one name. Where none says
+// that it lies there (what linker scripts and assembly define is only declared), the type
+// is given that all of the name have. Else the error wraps symbols.ErrNoType.
+func (t *Types) Variable(name string, addrs ...uint64) (*symbols.Type, error) {
+	list, err := t.ByName(name, symbols.KindVar)
+	if err != nil {
+		return nil, err
+	}
+	alone := true
+	for _, v := range list {
+		if at, ok := t.address(v.ID); ok && slices.Contains(addrs, at) {
+			return v.Elem(), nil
+		}
+		alone = alone && v.Elem().String() == list[0].Elem().String()
+	}
+	if !alone {
+		return nil, fmt.Errorf("%d variables %s, none of them at %#x: %w", len(list), name, addrs, symbols.ErrNoType)
+	}
+	return list[0].Elem(), nil
+}
+
+// address is where a variable lies: its location is DW_OP_addr or DW_OP_addrx, and nothing
+// else.
+func (t *Types) address(id symbols.TypeID) (uint64, bool) {
+	const opAddr, opAddrx = 0x03, 0xa1
+	e, err := t.f.EntryAt(int64(id))
+	if err != nil {
+		return 0, false
+	}
+	v, ok := e.Attr(AttrLocation)
+	if b := v.Bytes(); ok && len(b) > 1 {
+		r := buf{what: "location", b: b[1:], order: e.r.order}
+		var at uint64
+		switch b[0] {
+		case opAddr:
+			at = r.uint(e.u.AddrSize)
+		case opAddrx:
+			at, err = Value{u: e.u, form: FormAddrx, num: r.uleb()}.Address()
+		default:
+			return 0, false
+		}
+		return at, err == nil && r.err == nil && r.at == len(r.b)
+	}
+	return 0, false
+}
