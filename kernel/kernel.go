@@ -15,7 +15,8 @@
 //	user.go      the memory of processes
 //	runqueue.go  the run queue of each CPU; find.go what no symbol leads to
 //	types_list.go, types_tree.go   the kernel's containers: rbtree.go, xarray.go, idr.go, mapletree.go
-//	stack.go     unwinding: ORC, frame records, and a marked guess where neither helps;
+//	stack.go     unwinding: orc.go, cfi.go by call frame information, framerecord.go, and a
+//	             marked guess where none of them helps;
 //	             stack_memory.go what else lies on a stack
 //	debuginfo.go vmlinux and the files of modules, and where in the dump their code lies
 //
@@ -95,6 +96,7 @@ type Kernel struct {
 	debug      DebugInfo // nil: none
 	cacheDir   string
 	ignoreBTF  bool
+	ignoreORC  bool // for tests of stacks without it
 	debugMu    sync.Mutex
 	debugFiles map[string]*debugAnswer // by module
 

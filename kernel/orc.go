@@ -18,13 +18,14 @@ type orc struct {
 	*code
 	kernel *orcTable
 	err    error // why kernel is nil
+	frames callFrames
 
 	mu      sync.Mutex
 	modules map[string]*orcTable // those looked for; nil: the module has none
 }
 
 func newORC(c *code) *orc {
-	o := &orc{code: c, modules: map[string]*orcTable{}}
+	o := &orc{code: c, modules: map[string]*orcTable{}, frames: callFrames{code: c}}
 	if o.kernel, o.err = o.kernelTable(); o.err != nil {
 		o.kernel = nil
 	}
@@ -34,6 +35,9 @@ func newORC(c *code) *orc {
 // kernelTable finds the kernel's own tables by the marks of include/asm-generic/
 // vmlinux.lds.h, which are in kallsyms when it has data (CONFIG_KALLSYMS_ALL).
 func (o *orc) kernelTable() (*orcTable, error) {
+	if o.k.ignoreORC {
+		return nil, fmt.Errorf("ORC tables are ignored: %w", phys.ErrUnsupported)
+	}
 	ips, entries, end := o.symbol("__start_orc_unwind_ip"), o.symbol("__start_orc_unwind"), o.symbol("__stop_orc_unwind")
 	if ips == 0 || entries == 0 || end == 0 {
 		return nil, errors.Join(fmt.Errorf("no ORC tables: kallsyms does not name them: %w", phys.ErrUnsupported), o.code.err)
@@ -165,7 +169,7 @@ func (o *orc) step(s state) (hop, error) {
 	}
 	e, err := o.lookup(s.at())
 	if err != nil {
-		return o.byFramePointer(s, err)
+		return o.withoutORC(s, err)
 	}
 	switch e.kind {
 	case orcEnd:
@@ -181,6 +185,15 @@ func (o *orc) step(s state) (hop, error) {
 		return o.call(s, e, cfa)
 	}
 	return o.entry(s, e, cfa)
+}
+
+// withoutORC goes by call frame information where a whole kernel, or a module, has no table:
+// in what has none in other kernels there is none of that either.
+func (o *orc) withoutORC(s state, why error) (hop, error) {
+	if o.kernel == nil || o.module(s.at()) != "" {
+		return o.byCallFrame(s, why)
+	}
+	return o.byFramePointer(s, why)
 }
 
 // cfa is the address that the entry counts from (canonical frame address): behind the

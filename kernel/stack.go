@@ -34,6 +34,7 @@ type Method string
 const (
 	ByRegisters    Method = "registers"     // where the walk began, or a struct pt_regs on the stack
 	ByORC          Method = "ORC"           // the kernel's own unwind tables
+	ByCFI          Method = "CFI"           // call frame information of vmlinux or a module
 	ByFrameRecord  Method = "frame record"  // of an ABI in which every function keeps one
 	ByLinkRegister Method = "link register" // of code that has not saved it
 	ByCallSite     Method = "call site"     // the call before it goes to the function of the frame below
@@ -309,7 +310,7 @@ func (w *stackWalk) progress(s state, h hop) error {
 // methods lists how frames were found, the best first.
 func methods(frames []Frame) string {
 	var used []string
-	for _, m := range []Method{ByORC, ByFrameRecord, ByLinkRegister, ByCallSite, ByFramePointer, ByScan} {
+	for _, m := range []Method{ByORC, ByCFI, ByFrameRecord, ByLinkRegister, ByCallSite, ByFramePointer, ByScan} {
 		if slices.ContainsFunc(frames, func(f Frame) bool { return f.By == m }) {
 			used = append(used, string(m))
 		}

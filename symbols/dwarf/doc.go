@@ -34,6 +34,8 @@
 //	source.go    the line of an address and the functions that are inlined there
 //	cache.go     what is kept of units that were touched
 //	names.go     the index of names, names_cache.go what of it is kept on disk
+//	frame.go     call frame information: frame_row.go runs it, frame_caller.go applies it,
+//	             expression.go computes expressions
 //	types.go     types, types_shape.go those with members; variable.go variables
 //
 // # The formats
