@@ -65,6 +65,11 @@ func (w *window) copyWords(to, from uint) {
 	*(*[8]byte)(d[24:]) = *(*[8]byte)(s[24:])
 }
 
+// copy16 copies 16 bytes within a window.
+func (w *window) copy16(to, from uint) {
+	*(*[16]byte)(w[to&windowMask:]) = *(*[16]byte)(w[from&windowMask:])
+}
+
 // spreads tell how a pattern of 1 to 7 bytes, by its length, fills words: the factor that
 // repeats it over eight bytes, and how many of those are whole repetitions.
 var spreads = [8]struct {

@@ -1,6 +1,9 @@
 package codec
 
-import "math/bits"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // The three numbers of a sequence, in the order in which their tables are described.
 const (
@@ -183,28 +186,22 @@ func (q *sequences) read(in *window, n uint) (last uint8) {
 }
 
 // run carries out n sequences, and returns where the page then ends, before limit.
+//
+// Codes 1 to 3 are the distances used last, 1 to 3 behind no literals the second, the third and one
+// less than the first; all others are 3 more than a distance (RFC 8878, 3.1.1.5). Which of them
+// comes is not to be foreseen, so the distance is looked up without a branch: at k, which is 3 for
+// a distance that is none of the last ones. All but k are then moved on by one place.
 func (q *sequences) run(w *windows, l *literals, n, op, limit uint) (uint, error) {
 	out, from, at := &w.out, l.from, l.at
-	r1, r2, r3 := q.repeat[0], q.repeat[1], q.repeat[2]
+	last := [4]uint32{q.repeat[0], q.repeat[1], q.repeat[2], 0}
 	for i := range q.batch[:n] {
 		s := &q.batch[i]
-		code := s.code
-		if code > 3 {
-			r1, r2, r3 = code-3, r1, r2
-		} else {
-			if s.literals == 0 {
-				code++
-			}
-			switch code {
-			case 1:
-			case 2:
-				r1, r2 = r2, r1
-			case 3:
-				r1, r2, r3 = r3, r1, r2
-			default:
-				r1, r2, r3 = r1-1, r1, r2
-			}
-		}
+		code := uint64(s.code) - 1
+		fresh := uint64(int64(2-code) >> 63) // all bits or none
+		k := (code + (uint64(s.literals)-1)>>63 | fresh) & 3
+		last[3] = last[0] - 1
+		d := last[k]&^uint32(fresh) | uint32((code-2)&fresh)
+		last[0], last[1], last[2] = d, last[(k-1)>>63], last[(2-k>>1)&3]
 		literals := uint(s.literals)
 		end := op + literals + uint(s.length)
 		if end > limit {
@@ -216,25 +213,35 @@ func (q *sequences) run(w *windows, l *literals, n, op, limit uint) (uint, error
 		}
 		op += literals
 		at += literals
-		distance := uint(r1)
+		distance := uint(d)
 		if distance-1 >= op { // or zero
 			return 0, errDistance
 		}
 		to := op
 		op = end
-		if distance < 8 {
+		if distance >= 8 {
+			out.copyWords(to, to-distance)
+			to += 32
+		} else {
 			v, step := spread(load64(out, to-distance), distance), spreads[distance&7].step
-			for ; to < end; to += step {
-				store64(out, to, v)
-			}
-			continue
+			d := (*[40]byte)(out[to&windowMask:])
+			binary.LittleEndian.PutUint64(d[:], v)
+			binary.LittleEndian.PutUint64(d[step&15:], v)
+			binary.LittleEndian.PutUint64(d[2*step&31:], v)
+			binary.LittleEndian.PutUint64(d[3*step&31:], v)
+			distance = 4 * step
+			to += distance
 		}
-		out.copyWords(to, to-distance)
-		for to += 32; to < end; to += 8 {
-			store64(out, to, load64(out, to-distance))
+		if to < end {
+			if distance < 16 {
+				distance *= 2 // the pattern is there twice
+			}
+			for ; to < end; to += 16 {
+				out.copy16(to, to-distance)
+			}
 		}
 	}
-	q.repeat = [3]uint32{r1, r2, r3}
+	q.repeat = [3]uint32{last[0], last[1], last[2]}
 	if at > l.end {
 		return 0, errCut
 	}
