@@ -68,7 +68,7 @@ func New(r io.ReaderAt, size int64) (*File, error) {
 		return nil, err
 	}
 	f := &File{Header: h.Header, SubHeader: h.SubHeader, Order: h.abi.Order, PtrSize: h.abi.Long, r: r, size: size}
-	f.decoders.New = func() any { return &pageDecoder{raw: make([]byte, f.maxStored())} }
+	f.decoders.New = func() any { return new(pageDecoder) }
 	f.place()
 	f.readAreas()
 	return f, nil

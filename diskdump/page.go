@@ -33,17 +33,16 @@ type descBlock struct {
 	d     [descsPerBlock]pageDesc
 }
 
-// descBlocks of descsPerBlock descriptors are kept, 8 MiB at most: those of 2 GiB of 4 KiB
+// descBlocks of descsPerBlock descriptors are kept, 16 MiB at most: those of 4 GiB of 4 KiB
 // pages.
 const (
 	descsPerBlock = 128
-	descBlocks    = 4096
+	descBlocks    = 8192
 )
 
 // pageDecoder is what decoding pages needs; the pool keeps one for each reader at work.
 type pageDecoder struct {
 	codec     codec.Decoder
-	raw       []byte
 	zero      []byte     // the coded form of a page of zeros that was met, nil before
 	zeroFlags uint32     // its codec
 	table     []byte     // descriptors as the file has them
@@ -280,9 +279,9 @@ func (f *File) fetch(r *pageDecoder, d pageDesc, b []byte) ([]byte, error) {
 	if follows {
 		return f.slide(r, d.offset, n)
 	}
-	src := r.raw[:n]
-	if codec.Method(d.flags) == codec.Raw && len(src) == len(b) {
-		src = b
+	src := b
+	if codec.Method(d.flags) != codec.Raw || n != int64(len(b)) {
+		src = r.codec.Room(int(n))
 	}
 	got, err := f.r.ReadAt(src, d.offset)
 	return src, shortRead(got, len(src), err)

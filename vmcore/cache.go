@@ -19,7 +19,8 @@ const shards = 64
 // all memory passes through a tenth of the cache.
 //
 // A page that the file has as it is costs little to read again and comes in when it is
-// asked for a second time; what is asked for is read alone before that.
+// asked for a second time; what is asked for is read alone before that. So does a page of
+// which all is asked for at once: whoever does that has it then.
 type cache struct {
 	c      Container
 	direct directReader // c, or nil
@@ -48,7 +49,7 @@ type shard struct {
 // In the index, of pages that are not here.
 const (
 	ghost = -1 // fell out of small
-	asked = -2 // was read directly
+	asked = -2 // was read into its reader's memory
 )
 
 // slot is a page, or what there is of it and why there is not more.
@@ -88,6 +89,12 @@ func (k *cache) read(dst []byte, p phys.PFN, off int) (n int, err error) {
 	}
 	if n, ok := k.readDirect(s, dst, p, off, where); ok {
 		return n, nil
+	}
+	if where == absent && len(dst) >= k.page && off == 0 {
+		if n, err := k.c.ReadPage(p, dst[:k.page]); err == nil {
+			s.remember(p)
+			return n, nil
+		}
 	}
 	buf := k.bufs.Get().(*[]byte)
 	got, err := k.c.ReadPage(p, *buf)
@@ -198,7 +205,7 @@ func (s *shard) evict() int32 {
 	}
 }
 
-// remember notes that a page was read directly.
+// remember notes that a page was read without the cache.
 func (s *shard) remember(p phys.PFN) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -62,6 +62,24 @@ func TestCacheScanResistant(t *testing.T) {
 	}
 }
 
+// TestCacheWholePages: of a page that is read as a whole its reader has what the cache would
+// keep; it comes in when it is asked for again. One that is not there comes in at once.
+func TestCacheWholePages(t *testing.T) {
+	c := &counted{max: 100}
+	k := newCache(c, 1<<20)
+	page := make([]byte, 3*4096)
+	for i, want := range []int64{1, 2, 2} {
+		if n, err := k.read(page, 10, 0); n != 4096 || err != nil || c.reads.Load() != want {
+			t.Errorf("read %d: %d bytes, %v, after %d reads of the container; want %d", i, n, err, c.reads.Load(), want)
+		}
+	}
+	for range 3 {
+		if _, err := k.read(page, 99, 0); phys.Reason(err) != phys.ErrExcluded || c.reads.Load() > 4 {
+			t.Errorf("page 99: %v after %d reads of the container", err, c.reads.Load())
+		}
+	}
+}
+
 // TestCacheNegative: why a page is not there is remembered too.
 func TestCacheNegative(t *testing.T) {
 	c := &counted{max: 100}

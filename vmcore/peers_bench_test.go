@@ -38,8 +38,8 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// benchReads runs reads on each dump and reports decoded bytes for a second of CPU time.
-func benchReads(b *testing.B, reads func(b *testing.B, d *vmcore.Dump) (bytes, sum uint64)) {
+// benchReads runs reads on each dump, of which pages are in the file, and reports decoded bytes for a second of CPU time.
+func benchReads(b *testing.B, reads func(b *testing.B, d *vmcore.Dump, pages []phys.PFN) (bytes, sum uint64)) {
 	for _, name := range benchDumps() {
 		b.Run(filepath.Base(name), func(b *testing.B) {
 			d, err := vmcore.Open(name, &vmcore.Options{Map: true})
@@ -47,10 +47,11 @@ func benchReads(b *testing.B, reads func(b *testing.B, d *vmcore.Dump) (bytes, s
 				b.Fatal(err)
 			}
 			defer d.Close()
+			pages := presentPages(b, d)
 			b.ReportAllocs()
 			before, total := cpuTime(), uint64(0)
 			for b.Loop() {
-				n, sum := reads(b, d)
+				n, sum := reads(b, d, pages)
 				total += n
 				b.SetBytes(int64(n))
 				if total == n {
@@ -64,7 +65,7 @@ func benchReads(b *testing.B, reads func(b *testing.B, d *vmcore.Dump) (bytes, s
 
 // BenchmarkScan reads each page once, in order; the pages are looked at in the workers.
 func BenchmarkScan(b *testing.B) {
-	benchReads(b, func(b *testing.B, d *vmcore.Dump) (bytes, sum uint64) {
+	benchReads(b, func(b *testing.B, d *vmcore.Dump, _ []phys.PFN) (bytes, sum uint64) {
 		var n, s atomic.Uint64
 		err := d.Scan(b.Context(), func(batch *vmcore.Batch) error {
 			for i, data := range batch.Data {
@@ -130,8 +131,7 @@ func BenchmarkRandom(b *testing.B) {
 		"chase":   nil,
 	} {
 		b.Run(name, func(b *testing.B) {
-			benchReads(b, func(b *testing.B, d *vmcore.Dump) (bytes, sum uint64) {
-				pages := presentPages(b, d)
+			benchReads(b, func(b *testing.B, d *vmcore.Dump, pages []phys.PFN) (bytes, sum uint64) {
 				var n, s atomic.Uint64
 				var wait sync.WaitGroup
 				threads := runtime.GOMAXPROCS(0)

@@ -81,12 +81,26 @@ type Decoder struct {
 	frames  frames
 }
 
-// load puts a coded page into the windows.
-func (d *Decoder) load(src []byte) *windows {
+// Room is memory for a coded page of n bytes, good until Decode has decoded it: from there it takes
+// the page as it stands, and from elsewhere a copy.
+func (d *Decoder) Room(n int) []byte {
+	if n > maxCoded {
+		return make([]byte, n)
+	}
+	return d.own().in[:n]
+}
+
+// own is the decoder's memory.
+func (d *Decoder) own() *windows {
 	if d.windows == nil {
 		d.windows = new(windows)
 	}
-	d.windows.load(src)
+	return d.windows
+}
+
+// load puts a coded page into the windows.
+func (d *Decoder) load(src []byte) *windows {
+	d.own().load(src)
 	return d.windows
 }
 

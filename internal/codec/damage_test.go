@@ -121,6 +121,24 @@ func TestLarge(t *testing.T) {
 	}
 }
 
+// TestRoom: a page that stands in the decoder's own memory is the same as elsewhere.
+func TestRoom(t *testing.T) {
+	for _, size := range []int{4096, 64 << 10, 96 << 10} {
+		page := dumptest.Fill(size, "task_struct")
+		for m := range methods() {
+			var d codec.Decoder
+			src, got := encode(t, m, page), make([]byte, size)
+			for range 2 {
+				room := d.Room(len(src))
+				copy(room, src)
+				if err := d.Decode(m, got, room); err != nil || !bytes.Equal(got, page) {
+					t.Errorf("%v, %d bytes: %v, or another page", m, size, err)
+				}
+			}
+		}
+	}
+}
+
 // TestNoAllocations: a page takes no memory once the decoder has met its codec.
 func TestNoAllocations(t *testing.T) {
 	var d codec.Decoder

@@ -34,9 +34,12 @@ type windows struct {
 }
 
 // load takes in a coded page, with zeroes behind it: what a decoder looks at after the
-// end is the same each time.
+// end is the same each time. It may stand in its place already.
 func (w *windows) load(src []byte) {
-	n := copy(w.in[:maxCoded], src)
+	n := min(len(src), maxCoded)
+	if n > 0 && &src[0] != &w.in[0] {
+		copy(w.in[:], src[:n])
+	}
 	clear(w.in[n : n+windowSlack])
 }
 

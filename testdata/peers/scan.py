@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""scan.py [-r ROUNDS] [-p SVG] DUMP...: reading a dump's pages, by kautopsy and by libkdumpfile.
+"""scan.py [-r ROUNDS] [-c] [-p SVG] DUMP...: reading a dump's pages, by kautopsy and by libkdumpfile.
 
 Each DUMP is the same memory in another container, named after it (vmcore.zlib). Reads all
 pages in order on one and two processors, and pages in any order, often the same ones, and
 where each read tells the next, on one; kautopsy and libkdumpfile (at its best cache.size,
 16, and as it comes) in turn, ROUNDS times. Prints medians of decoded MB a second and how
-many times libkdumpfile's that is; -p draws them. Checksums must agree.
+many times libkdumpfile's that is; -p draws them. -c takes seconds of CPU time, which a busy
+machine stretches less. Checksums must agree.
 """
 
 import argparse
@@ -27,29 +28,30 @@ def build(work):
     subprocess.run(["go", "test", "-c", "-o", f"{work}/ours", "./vmcore"], cwd=f"{HERE}/../..", check=True)
 
 
-def ours(work, dump, order, threads):
-    """MB/s of wall time, and the checksum."""
+def ours(work, dump, order, threads, cpu):
+    """MB/s, and the checksum."""
     text = subprocess.run(
         [f"{work}/ours", "-test.run", "^$", "-test.bench", f"^Benchmark{BENCH[order]}", "-test.cpu", str(threads), "-test.benchtime", "1x"],
         env={**os.environ, "KAUTOPSY_BENCH": dump}, cwd=f"{HERE}/../../vmcore", check=True, capture_output=True, text=True,
     ).stdout
-    return float(re.search(r"([\d.]+) MB/s", text)[1]), re.search(r"checksum ([0-9a-f]+)", text)[1]
+    unit = "MB/cpu-s" if cpu else "MB/s"
+    return float(re.search(rf"([\d.]+) {unit}", text)[1]), re.search(r"checksum ([0-9a-f]+)", text)[1]
 
 
-def theirs(work, dump, order, threads, cache):
+def theirs(work, dump, order, threads, cpu, cache):
     command = [f"{work}/kdumpscan", "-q", "-t", str(threads), "-o", order, *cache, dump]
     words = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    return float(words[1]) / float(words[2]) / 1e6, words[6]
+    return float(words[1]) / float(words[3 if cpu else 2]) / 1e6, words[6]
 
 
-def measure(work, dump, order, threads, rounds):
+def measure(work, dump, order, threads, rounds, cpu):
     """Medians: kautopsy, libkdumpfile at its best, libkdumpfile as it comes."""
     rates, sums = ([], [], []), set()
     for _ in range(rounds):
         for i, run in enumerate((
-            lambda: ours(work, dump, order, threads),
-            lambda: theirs(work, dump, order, threads, ["-c", "16"]),
-            lambda: theirs(work, dump, order, threads, []),
+            lambda: ours(work, dump, order, threads, cpu),
+            lambda: theirs(work, dump, order, threads, cpu, ["-c", "16"]),
+            lambda: theirs(work, dump, order, threads, cpu, []),
         )):
             rate, checksum = run()
             rates[i].append(rate)
@@ -90,6 +92,7 @@ def plot(rows, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-r", "--rounds", type=int, default=5)
+    parser.add_argument("-c", "--cpu", action="store_true")
     parser.add_argument("-p", "--plot", metavar="SVG")
     parser.add_argument("-o", "--orders", default="seq,random,zipf,chase")
     parser.add_argument("dump", nargs="+")
@@ -102,7 +105,7 @@ def main():
             for dump in args.dump:
                 codec = os.path.basename(dump).rsplit(".", 1)[-1]
                 for threads in (1, 2) if order == "seq" else (1,):
-                    r = measure(work, os.path.abspath(dump), order, threads, args.rounds)
+                    r = measure(work, os.path.abspath(dump), order, threads, args.rounds, args.cpu)
                     rows.append((codec, order, threads, r))
                     print(f"{codec:8}{order:8}{threads:5}{r[0]:8.0f}{r[1]:8.0f}{r[2]:9.0f}{r[0] / r[1]:8.2f}{r[0] / r[2]:8.2f}", flush=True)
     if args.plot:
