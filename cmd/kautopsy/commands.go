@@ -72,6 +72,7 @@ func commands() []command {
 		treeCommand(),
 		searchCommand(),
 		crashCommand(),
+		compareCommand(),
 		stacksCommand(),
 		completionCommand(),
 		manCommand(),

@@ -3,12 +3,17 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kautopsy/kautopsy/crashshell"
 )
 
 // fakeCrash is the crash of the scripts: it answers what crash 9.0.2 answered, as the
@@ -32,10 +37,19 @@ func fakeCrash() {
 		fmt.Printf("crash on a terminal: %s\n", strings.Join(os.Args[1:], " "))
 		return
 	}
-	if text, err := os.ReadFile("vmlinux"); err != nil || strings.HasPrefix(string(text), "silent") {
+	text, err := os.ReadFile("vmlinux")
+	recorded, replays := strings.CutPrefix(string(text), "replay ")
+	answers := map[string][]byte{}
+	switch {
+	case err != nil || strings.HasPrefix(string(text), "silent"):
 		os.Exit(1)
-	} else if strings.HasPrefix(string(text), "warn") {
+	case strings.HasPrefix(string(text), "warn"):
 		fmt.Print("WARNING: active task ffff8e57972ee600 on cpu 0 not found in PID hash\n\n")
+	case replays:
+		for _, e := range crashshell.ParseTranscript(recording("testdata/crash", strings.TrimSpace(recorded))) {
+			answers[e.Command] = e.Output
+		}
+		os.Stdout.Write(answers[""])
 	}
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		words := strings.Fields(in.Text())
@@ -43,6 +57,8 @@ func fakeCrash() {
 		case len(words) == 0:
 		case words[0] == "q":
 			return
+		case replays && slices.Contains(slices.Collect(maps.Keys(answers)), strings.Join(words, " ")):
+			os.Stdout.Write(answers[strings.Join(words, " ")])
 		case words[0] == "mach":
 			beginnings()
 		case words[0] == "ascii":
@@ -71,12 +87,32 @@ func beginnings() {
 }
 
 func replayCrash(words []string) {
-	_, source, _, _ := runtime.Caller(0)
-	dir := filepath.Join(filepath.Dir(source), "../../crashshell/testdata/9.0.2")
-	text, err := os.ReadFile(filepath.Join(dir, strings.Join(words, "_")+".txt"))
-	if err != nil {
+	text := recording("../../crashshell/testdata/9.0.2", strings.Join(words, "_")+".txt")
+	if text == nil {
 		fmt.Printf("%s: no such recording\n", words[0])
-		return
 	}
 	os.Stdout.Write(text)
+}
+
+// recording reads a file of a folder that is named from this one on, nil if there is none.
+func recording(dir, name string) []byte {
+	_, source, _, _ := runtime.Caller(0)
+	text, _ := os.ReadFile(filepath.Join(filepath.Dir(source), dir, name))
+	return text
+}
+
+// asVersions makes programs crash-8.0.2 and crash-9.0.2 in a script's folder: the fake under
+// these versions.
+func asVersions(work string) error {
+	fake, err := exec.LookPath("crash")
+	if err != nil {
+		return err
+	}
+	for _, version := range []string{"8.0.2", "9.0.2"} {
+		text := fmt.Sprintf("#!/bin/sh\n[ \"$1\" = --version ] && echo crash %s && exit\nexec '%s' \"$@\"\n", version, fake)
+		if err := os.WriteFile(filepath.Join(work, "crash-"+version), []byte(text), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -32,7 +32,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("TINY", tiny(t, ""))
 			e.Setenv("KINDS", filepath.Join(filepath.Dir(tiny(t, "")), "kinds"))
-			return nil
+			return asVersions(e.WorkDir)
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "superuser" {
