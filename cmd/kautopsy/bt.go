@@ -37,10 +37,12 @@ func btCommand() command {
 		long: `Unwinds by the tables in the dump itself: ORC on x86_64, frame records on arm64.
 Where a stack does not come to its proper end the reason follows; frames that
 are no more than words on the stack are marked with "?". -t, -T, -e and -r do
-not unwind, they show what lies on the task's own stack.`,
+not unwind, they show what lies on the task's own stack. -l takes file and line
+from the kernel's vmlinux (-k): below a frame first those of the functions that
+the compiler inlined there, then those of the frame's own.`,
 		example: "kautopsy bt -a /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
-			f := &btFlags{dump: addDumpFlags(fs)}
+			f := &btFlags{dump: addCodeFlags(fs)}
 			fs.BoolVarP(&f.active, "active", "a", false, "the tasks that ran, one a CPU")
 			fs.VarP(&f.cpus, "cpu", "c", "the tasks that ran on these `CPUS`: 1, or 0,2-3")
 			fs.StringVarP(&f.leave, "leave", "n", "", "with -a or -c: not the `idle` tasks")
@@ -67,7 +69,8 @@ type btPrinter struct {
 	k       *kernel.Kernel
 	u       *kernel.Unwinder
 	f       *btFlags
-	refAddr uint64 // of -R, 0 for none
+	refAddr uint64       // of -R, 0 for none
+	lines   *sourceLines // of -l, else nil
 	printed int
 }
 
@@ -88,10 +91,10 @@ func (f *btFlags) run(env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	if f.lines {
-		env.warn("file and line need the kernel's vmlinux with its debug information; the dump alone has none")
-	}
 	b := &btPrinter{env: env, k: k, u: u, f: f, refAddr: f.reference(k)}
+	if f.lines {
+		b.lines = newSourceLines(env, k)
+	}
 	if f.json {
 		return printJSON(env.out, btDocument{schema, b.documents(tasks), append([]kernel.Missing{}, missing...)})
 	}
@@ -197,6 +200,7 @@ func (b *btPrinter) print(t kernel.Task, s kernel.Stack) {
 			mark = "? "
 		}
 		fmt.Fprintf(w, "%3s [%016x] %s%s at %x%s\n", fmt.Sprintf("#%d", i), stackSlot(b.k, fr), mark, printable(b.f.function(fr)), fr.Addr, moduleOf(fr))
+		b.sources(fr)
 		if fr.Regs != nil {
 			printFrameRegs(w, fr.Regs)
 		}
@@ -206,6 +210,20 @@ func (b *btPrinter) print(t kernel.Task, s kernel.Stack) {
 	}
 	if s.Why != nil {
 		fmt.Fprintf(w, "    stops here: %s\n", printable(s.Why.Error()))
+	}
+}
+
+// sources prints the lines of a frame, those of functions inlined there with their names.
+func (b *btPrinter) sources(fr kernel.Frame) {
+	if b.lines == nil {
+		return
+	}
+	for _, s := range b.lines.frame(fr) {
+		inlined := ""
+		if s.Inlined {
+			inlined = fmt.Sprintf("  %s (inlined)", printable(s.Function))
+		}
+		fmt.Fprintf(b.env.out, "    %s%s\n", crashLine(s), inlined)
 	}
 }
 

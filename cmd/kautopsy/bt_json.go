@@ -48,6 +48,9 @@ func (b *btPrinter) documents(tasks []kernel.Task) []btStack {
 			continue
 		}
 		doc := stackDocument(t, s)
+		if b.lines != nil {
+			doc.Frames = b.withLines(s.Frames)
+		}
 		if b.f.text || b.f.textAll || b.f.entries || b.f.raw || b.f.full || b.f.symbolic {
 			b.memoryDocument(t, &doc)
 		}
@@ -88,8 +91,27 @@ func frameDocuments(frames []kernel.Frame) []btFrame {
 	out := make([]btFrame, 0, len(frames))
 	for i, f := range frames {
 		out = append(out, btFrame{
-			i, string(f.Kind), hexAddress(f.Addr), hexAddress(f.SP), f.Symbol.Name, f.Offset, f.Symbol.Module,
+			N: i, Kind: string(f.Kind), Address: hexAddress(f.Addr), SP: hexAddress(f.SP),
+			Symbol: f.Symbol.Name, Offset: f.Offset, Module: f.Symbol.Module,
 		})
+	}
+	return out
+}
+
+// withLines are the frames with their lines; functions inlined into one stand before it, as
+// frames with its number.
+func (b *btPrinter) withLines(frames []kernel.Frame) []btFrame {
+	out := make([]btFrame, 0, len(frames))
+	for i, doc := range frameDocuments(frames) {
+		for _, s := range b.lines.frame(frames[i]) {
+			doc.File, doc.Line, doc.Inlined = s.File, s.Line, s.Inlined
+			if s.Inlined {
+				in := doc
+				in.Symbol, in.Offset = s.Function, 0
+				out = append(out, in)
+			}
+		}
+		out = append(out, doc)
 	}
 	return out
 }
@@ -102,6 +124,9 @@ type btFrame struct {
 	Symbol  string     `json:"symbol,omitempty"`
 	Offset  uint64     `json:"offset"`
 	Module  string     `json:"module,omitempty"`
+	Inlined bool       `json:"inlined,omitempty"`
+	File    string     `json:"file,omitempty"` // -l
+	Line    int        `json:"line,omitempty"`
 }
 
 func stackDocument(t kernel.Task, s kernel.Stack) btStack {

@@ -64,6 +64,7 @@ func commands() []command {
 		ipcsCommand(),
 		symCommand(),
 		disCommand(),
+		lineCommand(),
 		structCommand(),
 		unionCommand(),
 		pCommand(),

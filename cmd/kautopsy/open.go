@@ -21,6 +21,7 @@ type dumpFlags struct {
 	parts   []string
 	regions string
 	info    string
+	debug   []string
 	quiet   bool // the command itself tells the dump's problems
 }
 
@@ -120,12 +121,13 @@ func (f *dumpFlags) openKernel(env *environment, args []string) (*kernel.Kernel,
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	k, err := kernel.Open(d, &kernel.Options{Context: env.ctx})
+	files := &debugFiles{names: f.debug}
+	k, err := kernel.Open(d, &kernel.Options{Context: env.ctx, DebugInfo: files})
 	if err != nil {
 		d.Close()
 		return nil, nil, nil, err
 	}
-	return k, rest, func() { d.Close() }, nil
+	return k, rest, func() { files.close(); d.Close() }, nil
 }
 
 // openAlone is openKernel for commands that take nothing but the dump.

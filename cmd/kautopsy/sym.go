@@ -12,6 +12,7 @@ import (
 
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/symbols"
+	"github.com/kautopsy/kautopsy/symbols/dwarf"
 )
 
 type symFlags struct {
@@ -28,10 +29,11 @@ func symCommand() command {
 		long: `Names come from kallsyms in the dump's own memory, modules included. Addresses
 are hexadecimal, with or without 0x; a symbol named like a number ("add") goes
 first, 0xadd is the number. -l lists all symbols, -q those whose name contains
-PATTERN.`,
+PATTERN. With the kernel's vmlinux (-k) file and line stand behind those that
+were asked for.`,
 		example: "kautopsy sym /var/crash/vmcore sysrq_handle_crash",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
-			f := &symFlags{dump: addDumpFlags(fs)}
+			f := &symFlags{dump: addCodeFlags(fs)}
 			fs.BoolVarP(&f.list, "list", "l", false, "list all symbols")
 			fs.StringVarP(&f.query, "query", "q", "", "list symbols whose name contains `PATTERN`")
 			fs.BoolVar(&f.json, "json", false, "print JSON")
@@ -67,6 +69,7 @@ func (f *symFlags) run(env *environment, args []string) error {
 			out.failed(env, f.query, errors.New("no symbol has that in its name"))
 		}
 	}
+	out.lines = newSourceLines(env, k)
 	for _, arg := range rest {
 		err := out.one(table, arg)
 		if usage := (*usageError)(nil); errors.As(err, &usage) {
@@ -83,6 +86,7 @@ func (f *symFlags) run(env *environment, args []string) error {
 type symPrinter struct {
 	w       io.Writer
 	json    bool
+	lines   *sourceLines // of symbols that are asked for by name, else nil
 	n       int
 	docs    []symDocument
 	missing []kernel.Missing
@@ -96,6 +100,8 @@ type symDocument struct {
 	Module  string     `json:"module,omitempty"`
 	Size    uint64     `json:"size,omitempty"`
 	Offset  uint64     `json:"offset"`
+	File    string     `json:"file,omitempty"`
+	Line    int        `json:"line,omitempty"`
 }
 
 // failed tells that a question had no answer.
@@ -113,11 +119,19 @@ func (p *symPrinter) all(seq iter.Seq[symbols.Symbol]) {
 
 func (p *symPrinter) print(s symbols.Symbol, offset uint64) {
 	p.n++
+	var at dwarf.Source
+	if p.lines != nil {
+		at = p.lines.symbol(s, offset)
+	}
 	if p.json {
-		p.docs = append(p.docs, symDocument{hexAddress(s.Addr), string(s.Type), s.Name, s.Module, s.Size, offset})
+		p.docs = append(p.docs, symDocument{hexAddress(s.Addr), string(s.Type), s.Name, s.Module, s.Size, offset, at.File, at.Line})
 		return
 	}
-	fmt.Fprintf(p.w, "%x (%s) %s\n", s.Addr+offset, printable(string(s.Type)), symbolText(s, offset))
+	line := ""
+	if at.File != "" {
+		line = " " + crashLine(at)
+	}
+	fmt.Fprintf(p.w, "%x (%s) %s%s\n", s.Addr+offset, printable(string(s.Type)), symbolText(s, offset), line)
 }
 
 func (p *symPrinter) end() error {

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/oops"
+	"github.com/kautopsy/kautopsy/symbols/dwarf"
 	"github.com/kautopsy/kautopsy/triage"
 )
 
@@ -23,7 +26,7 @@ var tailLimits = []tailLimit{
 
 // tail is why, what else was seen, the dump itself and what to do next.
 func (s *screen) tail(most tailLimit) []string {
-	lines := s.code(most.lines)
+	lines := append(s.source(), s.code(most.lines)...)
 	if len(s.rep.Findings) > 0 {
 		lines = append(append(lines, s.because(most)...), s.alsoSeen(s.rep.Findings[1:], most)...)
 	}
@@ -38,6 +41,15 @@ func (s *screen) tail(most tailLimit) []string {
 		lines = append(lines, s.row("missing", m.What+": "+m.Why, most.lines)...)
 	}
 	return append(lines, s.next()...)
+}
+
+// source is where the culprit's code is.
+func (s *screen) source() []string {
+	c := s.rep.Verdict.Culprit
+	if c == nil || c.File == "" {
+		return nil
+	}
+	return s.row("source", fmt.Sprintf("%s:%d", c.File, c.Line), 1)
 }
 
 // code is the instruction at the fault and what it was about.
@@ -208,7 +220,7 @@ func shellQuote(name string) string {
 }
 
 // dumpLine says what the dump is and whether it is whole.
-func dumpLine(k *kernel.Kernel) string {
+func dumpLine(ctx context.Context, k *kernel.Kernel) string {
 	h := k.Dump().Header
 	what := formatName(h.Format)
 	if h.Codec != "" && h.Codec != "none" {
@@ -224,5 +236,8 @@ func dumpLine(k *kernel.Kernel) string {
 	if h.Incomplete || k.Dump().Complete() != nil {
 		state = "INCOMPLETE"
 	}
-	return fmt.Sprintf("%s %s, %s; no vmlinux: no source lines", bytesOf(uint64(k.Dump().Size())), what, state)
+	if _, err := k.DebugFile(ctx, ""); errors.Is(err, dwarf.ErrNoDebug) {
+		state += "; no vmlinux: no source lines (-k FILE)"
+	}
+	return fmt.Sprintf("%s %s, %s", bytesOf(uint64(k.Dump().Size())), what, state)
 }

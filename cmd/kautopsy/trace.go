@@ -206,13 +206,29 @@ func interesting(frames []triage.Frame) int {
 func (s *screen) frame(f triage.Frame) string {
 	line := s.plainFrame(f)
 	if !f.Culprit {
-		return line
+		return s.withSource(line, f)
 	}
 	mark := culpritMark
 	if s.saysWhy(f) {
 		mark += ": " + printable(s.rep.Verdict.Culprit.Why)
 	}
 	return s.paint.bold(clip(line, s.width-columns(mark)-2)) + "  " + s.paint.red(mark)
+}
+
+// sourceColumn is where a frame's file and line stand, if its name ends before.
+const sourceColumn = 42
+
+// withSource puts file and line behind a frame where there is room for both.
+func (s *screen) withSource(line string, f triage.Frame) string {
+	if f.File == "" {
+		return line
+	}
+	at := fmt.Sprintf("%s:%d", printable(f.File), f.Line)
+	room := s.width - columns(line) - columns(at)
+	if room < 2 {
+		return line
+	}
+	return line + strings.Repeat(" ", min(room, max(2, sourceColumn-columns(line)))) + s.paint.dim(at)
 }
 
 const culpritMark = "<- culprit"

@@ -29,7 +29,7 @@ on another machine or build. -v adds the rest behind it: every finding with its
 evidence, who waits for whom and for which lock, the stacks of all tasks.`,
 		example: "kautopsy triage /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
-			df, form := addDumpFlags(fs), addReportFlags(fs)
+			df, form := addCodeFlags(fs), addReportFlags(fs)
 			all := fs.BoolP("all", "v", false, "print all that was found: findings, stacks of all tasks, locks")
 			return func(env *environment, args []string) error {
 				k, done, err := df.openAlone(env, args)
@@ -51,7 +51,7 @@ evidence, who waits for whom and for which lock, the stacks of all tasks.`,
 					return printJSON(env.out, rep)
 				}
 				s := newScreen(env, rep)
-				s.dumpLine, s.file, s.damaged = dumpLine(k), args[0], env.partial
+				s.dumpLine, s.file, s.damaged = dumpLine(env.ctx, k), args[0], env.partial
 				if form.markdown {
 					return s.markdown(env.out)
 				}
