@@ -178,6 +178,7 @@ func (s *nameScan) entry(kind symbols.Kind) {
 	switch {
 	case kind == symbols.KindEnum && d.name == nil:
 		child := *e // an enum without a name is known by its first constant
+		child.next, child.depth = d.end, e.Depth+1
 		if child.Next() && child.Tag == TagEnumerator {
 			d.line = nameHash(child.described().name)
 		}
@@ -221,11 +222,14 @@ type description struct {
 	size, line uint64
 	weak       bool  // a declaration
 	spec       int64 // the declaration that it completes, -1: none
+	end        int   // the place behind its values
 }
 
-// described reads the entry in one pass.
+// described reads the entry in one pass. The walk then goes on behind its children, if the
+// entry says where that is.
 func (e *Entries) described() (d description) {
 	d.spec = -1
+	sibling := int64(-1)
 	e.r.at = e.attrs
 	for i := range e.abbrev.attrs {
 		af := &e.abbrev.attrs[i]
@@ -249,6 +253,10 @@ func (e *Entries) described() (d description) {
 			if to, err := e.u.value(&e.r, af).Ref(); err == nil {
 				d.spec = to
 			}
+		case AttrSibling:
+			if to, err := e.u.value(&e.r, af).Ref(); err == nil {
+				sibling = to
+			}
 		default:
 			if af.size >= 0 {
 				e.r.take(uint64(af.size))
@@ -257,8 +265,12 @@ func (e *Entries) described() (d description) {
 			}
 		}
 	}
+	d.end = e.r.at
 	if e.r.err == nil {
-		e.next = e.r.at
+		e.next = d.end
+	}
+	if at := sibling - e.r.base; e.Children && at > int64(e.next) && at <= int64(len(e.r.b)) {
+		e.next, e.depth = int(at), e.Depth
 	}
 	return d
 }

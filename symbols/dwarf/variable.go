@@ -8,22 +8,24 @@ import (
 )
 
 // Variable gives the type of the variable of that name that lies at one of the addresses, in
-// the file's own: static variables of several sources can have one name. Where none says
-// that it lies there (what linker scripts and assembly define is only declared), the type
-// is given that all of the name have. Else the error wraps symbols.ErrNoType.
+// the file's own: static variables of several sources can have one name. Of a variable that
+// is only declared, as what linker scripts and assembly define, it is the type of all the
+// declarations. Else the error wraps symbols.ErrNoType. Static variables of functions are
+// not found.
 func (t *Types) Variable(name string, addrs ...uint64) (*symbols.Type, error) {
 	list, err := t.ByName(name, symbols.KindVar)
 	if err != nil {
 		return nil, err
 	}
-	alone := true
+	alike := true
 	for _, v := range list {
-		if at, ok := t.address(v.ID); ok && slices.Contains(addrs, at) {
+		at, placed := t.address(v.ID)
+		if placed && slices.Contains(addrs, at) {
 			return v.Elem(), nil
 		}
-		alone = alone && v.Elem().String() == list[0].Elem().String()
+		alike = alike && !placed && v.Elem().String() == list[0].Elem().String()
 	}
-	if !alone {
+	if !alike {
 		return nil, fmt.Errorf("%d variables %s, none of them at %#x: %w", len(list), name, addrs, symbols.ErrNoType)
 	}
 	return list[0].Elem(), nil
