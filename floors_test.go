@@ -18,6 +18,7 @@ var floor = map[string]int{
 	"symbols/disasm": 4, "symbols/dwarf": 4, "vmcore": 4,
 	"kernel": 5, "symbols/debuginfo": 5, "symbols/dataflow": 5,
 	"kernel/code":     6,
+	"oops/decode":     5,
 	"kernel/device":   6,
 	"kernel/ipc":      6,
 	"kernel/lock":     6,

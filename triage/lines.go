@@ -15,6 +15,7 @@ func (r *Report) addLines(ctx context.Context, k *kernel.Kernel) {
 	l := lineFinder{ctx: ctx, k: k}
 	if r.Panic != nil {
 		l.frames(r.Panic.Trace)
+		l.code(r.Panic.Code)
 	}
 	for _, b := range r.Blocked {
 		l.frames(b.Frames)
@@ -47,6 +48,15 @@ func (l *lineFinder) frames(list []Frame) {
 		}
 		if n := len(chain); n > 0 {
 			f.File, f.Line = chain[n-1].File, chain[n-1].Line
+		}
+	}
+}
+
+// code gives instructions the line of the innermost function that they come from.
+func (l *lineFinder) code(list []Instruction) {
+	for i := range list {
+		if chain, _ := l.k.Source(l.ctx, uint64(list[i].Address)); len(chain) > 0 { // frames has met what is damaged
+			list[i].File, list[i].Line = chain[0].File, chain[0].Line
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/symbols"
 	"github.com/kautopsy/kautopsy/symbols/disasm"
+	"github.com/kautopsy/kautopsy/symbols/dwarf"
 )
 
 type disFlags struct {
@@ -22,7 +23,8 @@ type disFlags struct {
 	intel            bool
 	hex              bool
 	bytes            bool
-	lines, source    bool
+	lines, text      bool
+	source           string
 	json             bool
 }
 
@@ -33,17 +35,20 @@ func disCommand() command {
 		long: `The code is that of the dump, with all that the kernel patched in at run time:
 alternatives, ftrace, static keys. A symbol alone shows its whole function, an
 address or SYMBOL+OFFSET one instruction, or COUNT. "=>" marks the instruction
-at which the crashed task was interrupted, and that of the address asked for.`,
+at which the crashed task was interrupted, and that of the address asked for.
+
+With -l the line of an instruction is that of the innermost inlined function.`,
 		example: "kautopsy dis -r /var/crash/vmcore sysrq_handle_crash+10",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
-			f := &disFlags{dump: addDumpFlags(fs)}
+			f := &disFlags{dump: addCodeFlags(fs)}
 			fs.BoolVarP(&f.reverse, "reverse", "r", false, "from the begin of the function up to the address; the last COUNT of these")
 			fs.BoolVarP(&f.forward, "forward", "f", false, "from the address to the end of the function; the first COUNT of these")
 			fs.BoolVar(&f.intel, "intel", false, "Intel's syntax in place of AT&T's (x86)")
 			fs.BoolVarP(&f.hex, "hex", "x", false, "offsets in hexadecimal")
 			fs.BoolVarP(&f.bytes, "bytes", "b", false, "show the bytes of each instruction")
-			fs.BoolVarP(&f.lines, "lines", "l", false, "file and line of each instruction, which needs a vmlinux")
-			fs.BoolVarP(&f.source, "source", "s", false, "the source text, which needs a vmlinux")
+			fs.BoolVarP(&f.lines, "lines", "l", false, "file and line before the instructions that come from them, by the kernel's vmlinux")
+			fs.BoolVarP(&f.text, "text", "s", false, "likewise, with the text of the line, from --source")
+			fs.StringVar(&f.source, "source", "", "the kernel's sources, or a module's, are in `DIR`")
 			fs.BoolVar(&f.json, "json", false, "print JSON")
 			return f.run
 		},
@@ -51,8 +56,11 @@ at which the crashed task was interrupted, and that of the address asked for.`,
 }
 
 func (f *disFlags) run(env *environment, args []string) error {
-	if f.reverse && f.forward {
+	switch {
+	case f.reverse && f.forward:
 		return usagef("either -r or -f, not both")
+	case f.text && f.source == "":
+		return usagef("-s: where is the source? Name its folder with --source")
 	}
 	k, rest, done, err := f.dump.openKernel(env, args)
 	if err != nil {
@@ -69,13 +77,11 @@ func (f *disFlags) run(env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	if f.lines || f.source {
-		env.warn("file, line and source need the kernel's vmlinux with its debug information, which is not read yet")
-	}
 	p, err := f.printer(env, k)
 	if err != nil {
 		return err
 	}
+	defer p.tree.close()
 	if p.asked, err = resolve(env, k, rest[0]); err != nil {
 		return err
 	}
@@ -131,15 +137,18 @@ func crashedAt(env *environment, k *kernel.Kernel) uint64 {
 
 // disassembly is one run of dis.
 type disassembly struct {
-	env     *environment
-	k       *kernel.Kernel
-	f       *disFlags
-	w       io.Writer
-	decoder *disasm.Decoder
-	table   *symbols.Table
-	asked   uint64 // the address that was asked for
-	mark    bool   // the address asked for lies in the middle of what is shown
-	fault   uint64
+	env      *environment
+	k        *kernel.Kernel
+	f        *disFlags
+	w        io.Writer
+	decoder  *disasm.Decoder
+	table    *symbols.Table
+	asked    uint64 // the address that was asked for
+	mark     bool   // the address asked for lies in the middle of what is shown
+	fault    uint64
+	tree     *sourceTree // nil: no source text
+	unlined  bool        // that there are no lines was told
+	textless bool        // that a source file is not there was told
 }
 
 func (f *disFlags) printer(env *environment, k *kernel.Kernel) (*disassembly, error) {
@@ -159,7 +168,11 @@ func (f *disFlags) printer(env *environment, k *kernel.Kernel) (*disassembly, er
 	if table == nil {
 		table = symbols.New(nil)
 	}
-	return &disassembly{env: env, k: k, f: f, w: env.out, decoder: d, table: table}, nil
+	tree, err := openSource(f.source)
+	if err != nil {
+		return nil, err
+	}
+	return &disassembly{env: env, k: k, f: f, w: env.out, decoder: d, table: table, tree: tree}, nil
 }
 
 // maxFunction bounds what is taken for one function: the last symbol before a gap is not
@@ -268,7 +281,9 @@ func (p *disassembly) print(list []disasm.Inst, err error) error {
 		}
 		width, wide = max(width, len(places[i])+1), max(wide, 3*len(in.Bytes))
 	}
+	var last string
 	for i, in := range list {
+		last = p.printLine(in, last)
 		mark, code := "   ", ""
 		if p.marked(in) {
 			mark = "=> "
@@ -279,6 +294,56 @@ func (p *disassembly) print(list []disasm.Inst, err error) error {
 		fmt.Fprintf(p.w, "%s%-*s  %s%s\n", mark, width, places[i]+":", code, p.text(in))
 	}
 	return nil
+}
+
+// at is the source line of an instruction, the innermost inlined function's. Why there are
+// none is told once.
+func (p *disassembly) at(in disasm.Inst) (dwarf.Source, bool) {
+	if !p.f.lines && p.f.source == "" {
+		return dwarf.Source{}, false
+	}
+	list, err := p.k.Source(p.env.ctx, in.Addr)
+	if len(list) > 0 && list[0].File != "" {
+		return list[0], true
+	}
+	if err != nil && !p.unlined {
+		p.env.met(err)
+		p.env.warn("no source lines: %v", err)
+		p.unlined = true
+	}
+	return dwarf.Source{}, false
+}
+
+// printLine prints the source line before the first of its instructions; last is the one
+// that was printed before.
+func (p *disassembly) printLine(in disasm.Inst, last string) string {
+	s, ok := p.at(in)
+	if !ok || s.String() == last {
+		return last
+	}
+	fmt.Fprintf(p.w, "%s: %d\n", printable(s.File), s.Line)
+	if text := p.sourceText(s); text != "" {
+		fmt.Fprintf(p.w, "%-6d %s\n", s.Line, printableSource(text))
+	}
+	return s.String()
+}
+
+// sourceText is the text of a line, "" without --source. Why it is not there is told once.
+func (p *disassembly) sourceText(s dwarf.Source) string {
+	if p.tree == nil {
+		return ""
+	}
+	lines, err := p.tree.around(s)
+	if err != nil && !p.textless {
+		p.env.warn("%v", err)
+		p.textless = true
+	}
+	for _, l := range lines {
+		if l.Line == s.Line {
+			return l.Text
+		}
+	}
+	return ""
 }
 
 // text is an instruction with the name of its target.
@@ -301,6 +366,9 @@ type disDocument struct {
 	Offset  uint64     `json:"offset"`
 	Bytes   string     `json:"bytes"`
 	Text    string     `json:"text"`
+	File    string     `json:"file,omitempty"`
+	Line    int        `json:"line,omitempty"`
+	Source  string     `json:"source,omitempty"`
 	Target  *disTarget `json:"target,omitempty"`
 	Fault   bool       `json:"fault"`
 }
@@ -318,6 +386,10 @@ func (p *disassembly) printJSON(list []disasm.Inst, err error) error {
 		d := disDocument{Address: hexAddress(in.Addr), Bytes: hex.EncodeToString(in.Bytes), Text: in.Text, Fault: p.holds(in, p.fault)}
 		if s, off, err := p.table.At(in.Addr); err == nil {
 			d.Symbol, d.Module, d.Offset = s.Name, s.Module, off
+		}
+		if s, ok := p.at(in); ok {
+			d.File, d.Line = s.File, s.Line
+			d.Source = p.sourceText(s)
 		}
 		if in.Target != 0 {
 			d.Target = &disTarget{Address: hexAddress(in.Target)}

@@ -19,6 +19,7 @@ type stacksFlags struct {
 	pprof string
 	html  string
 	http  string
+	from  string
 	fold  bool
 	json  bool
 }
@@ -36,12 +37,13 @@ FILE - is standard output. The profile has one sample a task:
 code is that of the dump. No browser is opened; the address is on stderr.`,
 		example: "kautopsy stacks --html stacks.html /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
-			f := &stacksFlags{dump: addDumpFlags(fs)}
+			f := &stacksFlags{dump: addCodeFlags(fs)}
 			fs.StringVar(&f.state, "state", "", "only tasks in `STATE`, several with commas: RU, IN, UN, ID, ST, TR, ZO, DE")
 			fs.IntVarP(&f.top, "top", "n", 0, "only the `N` largest groups")
 			fs.StringVar(&f.html, "html", "", "write a flame graph to `FILE`: a page that needs nothing else")
 			fs.StringVar(&f.pprof, "pprof", "", "write a pprof profile to `FILE`")
 			fs.StringVar(&f.http, "http", "", "serve pprof's pages at `ADDR`, HOST:PORT; :PORT is for this machine alone")
+			fs.StringVar(&f.from, "source", "", "with --http: the kernel's sources are in `DIR`")
 			fs.BoolVar(&f.fold, "folded", false, "a line a group, as flamegraph.pl and speedscope read it")
 			fs.BoolVar(&f.json, "json", false, "JSON")
 			return f.run
@@ -70,7 +72,7 @@ func (f *stacksFlags) run(env *environment, args []string) error {
 	case f.pprof != "":
 		return writeOutput(env, k.Dump(), f.pprof, stacks.Profile(list, k.System(env.ctx)).Write)
 	case f.http != "":
-		return serveStacks(env, f.http, args[0], k, stacks.Profile(list, k.System(env.ctx)))
+		return f.serve(env, args[0], k, stacks.Profile(list, k.System(env.ctx)))
 	case f.fold:
 		return stacks.WriteFolded(env.out, groups)
 	case f.json:

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,15 +20,17 @@ import (
 
 // pages is a run of pprof's pages: the driver's options, each as small as it can be.
 type pages struct {
-	env  *environment
-	ln   net.Listener
-	p    *profile.Profile
-	name string
-	opts map[string]string // pprof's flags
+	env   *environment
+	ln    net.Listener
+	p     *profile.Profile
+	lines objtool.Lines
+	name  string
+	opts  map[string]string // pprof's flags
 }
 
-// serveStacks shows a profile in pprof's own pages until the process is told to stop.
-func serveStacks(env *environment, addr, file string, k *kernel.Kernel, p *profile.Profile) error {
+// serve shows a profile in pprof's own pages until the process is told to stop.
+func (f *stacksFlags) serve(env *environment, file string, k *kernel.Kernel, p *profile.Profile) error {
+	addr := f.http
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil && !strings.Contains(addr, ":") {
 		host, port, err = "", addr, nil // a port alone
@@ -38,7 +41,8 @@ func serveStacks(env *environment, addr, file string, k *kernel.Kernel, p *profi
 	if host == "" {
 		host = "127.0.0.1"
 	}
-	tool, err := objtool.New(env.ctx, k, nil)
+	lines := func(addr uint64) []driver.Frame { return sourceFrames(env, k, addr) }
+	tool, err := objtool.New(env.ctx, k, lines)
 	if err != nil {
 		return err
 	}
@@ -47,7 +51,7 @@ func serveStacks(env *environment, addr, file string, k *kernel.Kernel, p *profi
 		return err
 	}
 	defer ln.Close()
-	s := &pages{env: env, ln: ln, p: p, name: filepath.Base(file), opts: map[string]string{"http": ln.Addr().String()}}
+	s := &pages{env: env, ln: ln, p: p, lines: lines, name: filepath.Base(file), opts: map[string]string{"http": ln.Addr().String(), "source_path": f.from}}
 	return driver.PProf(&driver.Options{Flagset: s, Fetch: s, Sym: s, Obj: tool, UI: s, HTTPServer: s.serve})
 }
 
@@ -92,8 +96,40 @@ func (s *pages) Fetch(string, time.Duration, time.Duration) (*profile.Profile, s
 	return s.p, "", nil
 }
 
-// Symbolize implements driver.Symbolizer: the profile has its names.
-func (s *pages) Symbolize(string, driver.MappingSources, *profile.Profile) error { return nil }
+// Symbolize implements driver.Symbolizer: the profile has its names, the debug information
+// adds files, lines and what was inlined.
+func (s *pages) Symbolize(_ string, _ driver.MappingSources, p *profile.Profile) error {
+	functions := map[driver.Frame]*profile.Function{}
+	for _, l := range p.Location {
+		list := s.lines(l.Address)
+		if len(list) == 0 || len(l.Line) != 1 {
+			continue
+		}
+		real := l.Line[0].Function
+		real.Filename = list[len(list)-1].File
+		lines := []profile.Line{{Function: real, Line: int64(list[len(list)-1].Line)}}
+		for _, f := range slices.Backward(list[:len(list)-1]) {
+			key := driver.Frame{Func: f.Func, File: f.File}
+			if functions[key] == nil {
+				functions[key] = &profile.Function{ID: uint64(len(p.Function) + 1), Name: f.Func, SystemName: f.Func, Filename: f.File}
+				p.Function = append(p.Function, functions[key])
+			}
+			lines = slices.Insert(lines, 0, profile.Line{Function: functions[key], Line: int64(f.Line)})
+		}
+		l.Line = lines
+		l.Mapping.HasFilenames, l.Mapping.HasLineNumbers, l.Mapping.HasInlineFrames = true, true, true
+	}
+	return nil
+}
+
+// sourceFrames are the source lines of an address as pprof has them.
+func sourceFrames(env *environment, k *kernel.Kernel, addr uint64) (out []driver.Frame) {
+	list, _ := k.Source(env.ctx, addr) // none is an answer
+	for _, s := range list {
+		out = append(out, driver.Frame{Func: s.Function, File: s.File, Line: s.Line, Column: s.Column})
+	}
+	return out
+}
 
 // Bool and the like implement driver.FlagSet: pprof's flags have the values that we give.
 func (s *pages) Bool(_ string, def bool, _ string) *bool          { return &def }

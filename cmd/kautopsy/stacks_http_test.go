@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -15,11 +16,26 @@ import (
 // TestStacksHTTP asks pprof's pages of the small dump, as a browser does.
 func TestStacksHTTP(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
+	dir := filepath.Join(t.TempDir(), "crashkit")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "crashkit.c"), []byte(strings.Repeat("\n", 60)+"the line of the fault\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dump := filepath.Join(filepath.Dir(dir), "vmcore") // not beside the vmlinux
+	from, err := filepath.Abs(tiny(t, "vmcore.zlib"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(from, dump); err != nil {
+		t.Fatal(err)
+	}
 	said, stderr := io.Pipe()
 	env := &environment{ctx: ctx, in: strings.NewReader(""), out: io.Discard, err: stderr, getenv: func(string) string { return "" }}
 	done := make(chan exit, 1)
 	go func() {
-		done <- run(env, []string{"stacks", "--http", ":0", filepath.Join("..", "..", "testdata", "tiny", "vmcore.zlib")})
+		done <- run(env, []string{"stacks", "--http", ":0", "-k", tiny(t, "crashkit.ko"), "--source", dir, dump})
 		stderr.Close()
 	}()
 	line, err := bufio.NewReader(said).ReadString('\n')
@@ -38,6 +54,7 @@ func TestStacksHTTP(t *testing.T) {
 		"/ui/disasm?f=schedule":    "&lt;sched_submit_work&gt;",
 		"/ui/disasm?f=ck_null":     "movl   $0x3,(%rax)",
 		"/ui/source?f=__schedule":  "__schedule",
+		"/ui/source?f=ck_null":     "the line of the fault",
 		"/ui/peek?f=futex_wait":    "do_futex",
 		"/ui/disasm?f=worker_thre": "worker_thread",
 	} {

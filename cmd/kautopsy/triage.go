@@ -70,28 +70,39 @@ func oopsCommand() command {
 		name: "oops", group: "What happened", args: "FILE|-",
 		short: "the same verdict from text: vmcore-dmesg.txt, a console capture",
 		long: `Reads any text with kernel messages in it; - is standard input. A text in which
-no report is found is no answer (exit 1).`,
+no report is found is no answer (exit 1).
+
+With -k the text itself is printed, with file and line behind each address and
+function+0x12/0x34 in it, as the kernel's scripts/decode_stacktrace.sh does. A
+function of another size than in the text is of another build and gets none.`,
 		example: "kautopsy oops /var/crash/vmcore-dmesg.txt",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			form := addReportFlags(fs)
+			files := fs.StringArrayP("vmlinux", "k", nil, "source lines from `FILE`: the kernel's vmlinux, or a module's .ko; may be repeated")
 			return func(env *environment, args []string) error {
-				if len(args) == 0 {
+				switch {
+				case len(args) == 0:
 					return usagef("which text? (- is standard input)")
+				case len(*files) > 0 && (form.json || form.markdown):
+					return usagef("-k prints the text itself, no verdict as JSON or Markdown")
 				}
 				if err := noMore(args[1:]); err != nil {
 					return err
 				}
-				return runOops(env, args[0], form)
+				return runOops(env, args[0], form, *files)
 			}
 		},
 	}
 }
 
 // runOops judges a text and prints the verdict as triage does.
-func runOops(env *environment, name string, form *reportFlags) error {
+func runOops(env *environment, name string, form *reportFlags, files []string) error {
 	text, err := readText(env, name)
 	if err != nil {
 		return err
+	}
+	if len(files) > 0 {
+		return decodeText(env, files, name, text)
 	}
 	rep, log, err := triage.Text(text)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 )
 
 // Profile makes a pprof profile of stacks: a sample a task, with value 1 and the labels
-// state, comm, cpu and pid. Locations have the addresses of the dump's kernel, so a pprof
-// that has its vmlinux can show lines.
+// state, comm, cpu and pid. Locations have the addresses of the dump's kernel, that of a call
+// for where it returns to, so a pprof that has its vmlinux can show lines.
 func Profile(list []kernel.TaskStack, about kernel.System) *profile.Profile {
 	p := &profile.Profile{
 		SampleType:        []*profile.ValueType{{Type: "tasks", Unit: "count"}},
@@ -52,7 +52,7 @@ func (b *builder) sample(ts kernel.TaskStack) *profile.Sample {
 		"cpu":   {strconv.Itoa(ts.Task.CPU)},
 	}, NumLabel: map[string][]int64{"pid": {int64(ts.Task.PID)}}}
 	for _, f := range ts.Stack.Frames {
-		s.Location = append(s.Location, b.location(f.Addr, frameName(f), f.Symbol.Module))
+		s.Location = append(s.Location, b.location(f.Code(), frameName(f), f.Symbol.Module))
 	}
 	if len(s.Location) == 0 {
 		s.Location = []*profile.Location{b.location(0, noFrames(ts.Task), "")}

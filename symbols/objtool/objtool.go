@@ -7,10 +7,12 @@
 package objtool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/google/pprof/driver"
@@ -177,16 +179,17 @@ func (o *object) Close() error { return nil }
 // SourceLine gives the lines of an address, the innermost first, and without any the
 // function alone.
 func (o *object) SourceLine(addr uint64) ([]driver.Frame, error) {
+	name := o.t.name(addr)
 	if o.t.lines != nil {
-		if at := o.t.lines(addr); len(at) > 0 {
+		if at := slices.Clone(o.t.lines(addr)); len(at) > 0 {
+			at[len(at)-1].Func = cmp.Or(name, at[len(at)-1].Func) // the profile has it so
 			return at, nil
 		}
 	}
-	s, _, err := o.t.table.At(addr)
-	if err != nil {
-		return nil, err
+	if name == "" {
+		return nil, fmt.Errorf("%#x: %w", addr, symbols.ErrNoSymbol)
 	}
-	return []driver.Frame{{Func: Name(s)}}, nil
+	return []driver.Frame{{Func: name}}, nil
 }
 
 // Symbols gives the functions whose name matches, or the one around an address. Those at one

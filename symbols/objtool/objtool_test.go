@@ -71,7 +71,7 @@ func TestModule(t *testing.T) {
 			t.Errorf("%+v, %v", list, err)
 		}
 	}
-	if lines, err := f.SourceLine(syms[0].Start); err != nil || len(lines) != 1 || lines[0].File != "crashkit.c" {
+	if lines, err := f.SourceLine(syms[0].Start); err != nil || len(lines) != 1 || lines[0].File != "crashkit.c" || lines[0].Func != "ck_null_work [crashkit]" {
 		t.Errorf("%+v, %v", lines, err)
 	}
 	if id := f.BuildID(); id != "" {
