@@ -9,24 +9,25 @@ have the header's block size; bytes that the ELF lacks count as 0.
 """
 import hashlib, struct, sys, zlib
 d = open(sys.argv[1], 'rb')
+r = open(sys.argv[2], 'rb'); e = r.read(64)
+order = '<>'[e[5] - 1]                    # of the machine, and so of both files
 h = d.read(4096)
 assert h[:8] == b'KDUMP   '
-ver, = struct.unpack_from('<i', h, 8)
+ver, = struct.unpack_from(order + 'i', h, 8)
 o = 8 + 4 + 65 * 6 + 2 + 4 + 16           # after utsname, padding and timestamp
 o = 424
-status, bs, sub, bmblocks, maxmap, ttlram, dblocks, wr, cur, ncpu = struct.unpack_from('<IiiIIIIIIi', h, o)
+status, bs, sub, bmblocks, maxmap, ttlram, dblocks, wr, cur, ncpu = struct.unpack_from(order + 'IiiIIIIIIi', h, o)
 maxpfn = maxmap
 d.seek(bs)
 sh = d.read(bs * sub)
-if ver >= 6: maxpfn, = struct.unpack_from('<Q', sh, 96)
+if ver >= 6: maxpfn, = struct.unpack_from(order + 'Q', sh, 96)
 d.seek(bs * (1 + sub)); bm = d.read(bs * bmblocks); half = len(bm) // 2
 b1, b2 = bm[:half], bm[half:]
 pop = lambda b: sum(bin(x).count('1') for x in b)
-r = open(sys.argv[2], 'rb'); e = r.read(64)
-phoff, = struct.unpack_from('<Q', e, 32); n, = struct.unpack_from('<H', e, 56)
+phoff, = struct.unpack_from(order + 'Q', e, 32); n, = struct.unpack_from(order + 'H', e, 56)
 seg = []
 for i in range(n):
-    r.seek(phoff + 56 * i); t, fl, off, va, pa, fs, ms, al = struct.unpack('<IIQQQQQQ', r.read(56))
+    r.seek(phoff + 56 * i); t, fl, off, va, pa, fs, ms, al = struct.unpack(order + 'IIQQQQQQ', r.read(56))
     if t == 1: seg.append((pa, pa + fs, off))
 H = hashlib.sha256(); cnt = miss = 0; z = {}
 for pfn in range(maxpfn):
