@@ -9,7 +9,7 @@ run=$guest/run drives=() place=() serial=(-serial file:console.txt) disk=virtio-
 last='end Kernel panic' # of the console
 case $arch in
 arm64) console=ttyAMA0 machine=(qemu-system-aarch64 -M virt -cpu cortex-a57 -device vmcoreinfo) ;;
-riscv64) console=ttyS0 machine=(qemu-system-riscv64 -M virt -cpu rv64 -device vmcoreinfo) ;;
+riscv64) console=ttyS0 machine=(qemu-system-riscv64 -M virt -cpu rv64) ;;
 ppc64el) console=hvc0 machine=(qemu-system-ppc64 -M pseries -cpu power9) ;;
 s390x)
   console=ttysclp0 machine=(qemu-system-s390x -M s390-ccw-virtio) disk=virtio-blk-ccw

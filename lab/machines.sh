@@ -31,7 +31,7 @@ machine() { # NAME
     ;;
   arm64) MODS="qemu_fw_cfg virtio_mmio crc32c_generic ext4 loop dummy" CROSS=aarch64-linux-gnu- foreign "$1" arm64 bookworm ;;
   # of these Debian has no kdump that a guest could use: QEMU dumps them
-  riscv64) MODS="qemu_fw_cfg crc32c_generic ext4 loop dummy" CROSS=riscv64-linux-gnu- foreign "$1" riscv64 trixie ;;
+  riscv64) MODS="crc32c_generic ext4 loop dummy" CROSS=riscv64-linux-gnu- foreign "$1" riscv64 trixie ;;
   s390x) MODS="crc32c_generic ext4 loop dummy" CROSS=s390x-linux-gnu- foreign "$1" s390x bookworm ;;
   ppc64el)
     MEM=256M MODS="crc32c_generic ext4 loop dummy" CROSS=powerpc64le-linux-gnu- KERNEL=linux-image-powerpc64le \
