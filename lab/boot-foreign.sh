@@ -10,11 +10,11 @@ last='end Kernel panic' # of the console
 case $arch in
 arm64) console=ttyAMA0 machine=(qemu-system-aarch64 -M virt -cpu cortex-a57 -device vmcoreinfo) ;;
 riscv64) console=ttyS0 machine=(qemu-system-riscv64 -M virt -cpu rv64) ;;
-ppc64el) console=hvc0 machine=(qemu-system-ppc64 -M pseries -cpu power9) ;;
+# a panic of these stops the processor, and QEMU would go
+ppc64el) console=hvc0 machine=(qemu-system-ppc64 -M pseries -cpu power9 -action "panic=pause") last='Kernel panic' ;;
 s390x)
-  console=ttysclp0 machine=(qemu-system-s390x -M s390-ccw-virtio) disk=virtio-blk-ccw
-  # a panic stops the processor, and QEMU would go
-  last='Kernel panic' machine+=(-action panic=pause)
+  console=ttysclp0 machine=(qemu-system-s390x -M s390-ccw-virtio -action "panic=pause") disk=virtio-blk-ccw
+  last='Kernel panic'
   serial=(-chardev "file,id=console,path=console.txt" -device "sclpconsole,chardev=console")
   ;;
 *) echo "boot-foreign.sh: no machine for $arch" >&2; exit 2 ;;
