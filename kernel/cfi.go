@@ -104,7 +104,7 @@ func (o *orc) byCallFrame(s state, why error) (hop, error) {
 	case errors.Is(err, dwarf.ErrNoDebug):
 		return o.byFramePointer(s, why)
 	case err != nil:
-		return hop{}, errors.Join(why, err)
+		return o.byFramePointer(s, errors.Join(why, err))
 	}
 	cfa, err := f.CFA(s, o.k)
 	if err != nil {
