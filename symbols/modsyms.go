@@ -3,6 +3,7 @@ package symbols
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"github.com/kautopsy/kautopsy/internal/bin"
 	"github.com/kautopsy/kautopsy/phys"
@@ -148,6 +149,10 @@ func (r *modReader) readStrings(mem Memory) error {
 	return nil
 }
 
+// localLabel begins labels of the assembler's own, which RISC-V's modules keep: ".L0 ",
+// ".L886\x021".
+const localLabel = ".L"
+
 // name gives the name of a symbol. Without one, g is the absence that hides it, or nil
 // when there is no text.
 func (r *modReader) name(s elfSym) (name string, g *gap, ok bool) {
@@ -155,7 +160,7 @@ func (r *modReader) name(s elfSym) (name string, g *gap, ok bool) {
 	b := r.strs.upto(at, at+maxName)
 	if n := bytes.IndexByte(b, 0); n >= 0 {
 		name = string(b[:n])
-		return name, nil, printable(name)
+		return name, nil, printable(name) || strings.HasPrefix(name, localLabel)
 	}
 	return "", r.strs.lost(at, at+maxName), false
 }
