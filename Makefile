@@ -3,7 +3,7 @@
 GO ?= go
 export CGO_ENABLED ?= 0
 
-.PHONY: build test race bench bench-peers fuzz lint lab lab-big dist clean
+.PHONY: build test race bench bench-peers fuzz soak lint lab lab-big dist clean
 
 build: ## ./kautopsy, one static binary
 	$(GO) build -trimpath -o kautopsy ./cmd/kautopsy
@@ -25,6 +25,9 @@ fuzz: ## each fuzz target for FUZZTIME
 	for pkg in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 		$(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 	done; done
+
+soak: ## 1,000 commands, 100 time-outs and 50 kills of the installed crash, 60 commands each alone; an hour at most
+	KAUTOPSY_SOAK=1 $(GO) test -count=1 -v -timeout 90m -run '^TestReal' ./crashshell
 
 lint: ## vet, staticcheck, gofumpt, govulncheck, shellcheck
 	$(GO) vet ./...

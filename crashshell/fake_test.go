@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kautopsy/kautopsy/internal/guesttest"
 )
 
 // The fake crash is this test program itself, started with crash's options. What it does at
@@ -33,7 +35,7 @@ func TestMain(m *testing.M) {
 			exitNow(fakeCrash(os.Args[1:]))
 		}
 	}
-	os.Exit(m.Run())
+	guesttest.Main(m)
 }
 
 // exitNow ends the process without the second that the race detector sleeps at os.Exit.

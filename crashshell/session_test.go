@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -226,23 +225,22 @@ func gone(pid int) bool {
 
 // TestParentKilled: SIGKILL to the program that uses this package leaves no crash behind.
 func TestParentKilled(t *testing.T) {
-	if path := os.Getenv("KAUTOPSY_TEST_PARENT"); path != "" {
-		self, _ := os.Executable()
-		s, err := Start(context.Background(), Config{Crash: self, Dump: []string{path}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, err := s.Run(context.Background(), "ascii pid")
-		fmt.Printf("CHILD %s%v\n", a.Output, err)
-		_, _ = s.Run(context.Background(), "ascii deaf")
-		return
+	if os.Getenv("KAUTOPSY_TEST_PARENT") != "" {
+		beParent(t, "ascii deaf")
 	}
+	parentKilled(t, fakeConfig(t, ""))
+}
+
+// parentKilled runs this test again as a parent, kills that, and waits for its crash to end.
+func parentKilled(t *testing.T, cfg Config) {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self, "-test.run", "^TestParentKilled$")
-	cmd.Env = append(os.Environ(), "KAUTOPSY_TEST_PARENT="+fakeDump(t, ""), "TMPDIR="+t.TempDir())
+	tmp := t.TempDir()
+	cmd := exec.Command(self, "-test.run", "^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), "KAUTOPSY_TEST_PARENT="+strings.Join([]string{cfg.Crash, cfg.VMLinux, cfg.Dump[0]}, "\n"), "TMPDIR="+tmp)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -250,14 +248,27 @@ func TestParentKilled(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var pid int
-	if _, err := fmt.Fscanf(out, "CHILD %d", &pid); err != nil {
-		t.Fatal(err)
+	var word string
+	if _, err := fmt.Fscan(out, &word); err != nil || word != "CHILD" || len(living(t, tmp)) == 0 {
+		t.Errorf("the parent said %q, %v; its processes: %v", word, err, living(t, tmp))
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
-	if !gone(pid) {
-		t.Errorf("crash %d lives on", pid)
+	if !soon(func() bool { return len(living(t, tmp)) == 0 }) {
+		t.Errorf("processes %v live on", living(t, tmp))
+	}
+}
+
+// beParent is the parent: it says so when it has a session, and hangs in a command.
+func beParent(t *testing.T, command string) {
+	words := strings.Split(os.Getenv("KAUTOPSY_TEST_PARENT"), "\n")
+	s, err := Start(context.Background(), Config{Crash: words[0], VMLinux: words[1], Dump: words[2:], StartTime: patience, Spoiled: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println("CHILD")
+	for {
+		_, _ = s.Run(context.Background(), command)
 	}
 }
 
@@ -381,41 +392,60 @@ func TestSoak(t *testing.T) {
 	if testing.Short() {
 		commands, bad = 60, 6
 	}
+	leavesNothing(t, fakeConfig(t, ""), func(s *Session) {
+		var callers sync.WaitGroup
+		for caller := range 3 {
+			callers.Go(func() {
+				for i := range commands / 3 {
+					soakOne(t, s, caller, i, commands/bad)
+				}
+			})
+		}
+		callers.Wait()
+	})
+}
+
+// leavesNothing starts a session, has it work and closes it: no process, descriptor, goroutine
+// or file is left.
+func leavesNothing(t *testing.T, cfg Config, work func(*Session)) {
+	t.Helper()
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
-	cfg := fakeConfig(t, "")
 	files, routines := openFiles(t), runtime.NumGoroutine()
 	s, err := Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var callers sync.WaitGroup
-	for caller := range 3 {
-		callers.Go(func() {
-			for i := range commands / 3 {
-				soakOne(t, s, caller, i, commands/bad)
-			}
-		})
-	}
-	callers.Wait()
+	work(s)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	soon(func() bool { return runtime.NumGoroutine() <= routines && openFiles(t) <= files })
-	if n := runtime.NumGoroutine(); n > routines {
-		t.Errorf("%d goroutines, %d before", n, routines)
+	if !soon(func() bool { return runtime.NumGoroutine() <= routines }) {
+		t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), routines)
 	}
-	if n := openFiles(t); n > files {
-		t.Errorf("%d descriptors, %d before", n, files)
+	if !soon(func() bool { return openFiles(t) <= files }) {
+		t.Errorf("%d descriptors, %d before", openFiles(t), files)
+	}
+	if !soon(func() bool { return len(living(t, tmp)) == 0 }) {
+		t.Errorf("processes %v live on", living(t, tmp))
 	}
 	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
 		t.Errorf("left in the temporary folder: %v %v", left, err)
 	}
-	for _, pid := range groupMembers(t, s.lastPID()) {
-		if !gone(pid) {
-			t.Errorf("process %d of its group lives on", pid)
+}
+
+// living lists the processes whose working directory is, or was, below a folder.
+func living(t testing.TB, dir string) (pids []string) {
+	links, err := filepath.Glob("/proc/[0-9]*/cwd")
+	if err != nil || len(links) == 0 {
+		t.Skipf("no /proc: %v", err)
+	}
+	for _, l := range links {
+		if cwd, err := os.Readlink(l); err == nil && strings.HasPrefix(cwd, dir+"/") {
+			pids = append(pids, filepath.Base(filepath.Dir(l)))
 		}
 	}
+	return pids
 }
 
 func soakOne(t *testing.T, s *Session, caller, i, every int) {
@@ -454,27 +484,6 @@ func (s *Session) cfgTimeout(t *testing.T, d time.Duration, command string) {
 	if !errors.Is(err, ErrTimeout) {
 		t.Errorf("%s: %v, want ErrTimeout", command, err)
 	}
-}
-
-// lastPID is the process number of the last child.
-func (s *Session) lastPID() int { return s.now.child.cmd.Process.Pid }
-
-// groupMembers lists the processes of a group.
-func groupMembers(t testing.TB, group int) (pids []int) {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		t.Skipf("no /proc: %v", err)
-	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		if g, err := syscall.Getpgid(pid); err == nil && g == group {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }
 
 func openFiles(t testing.TB) int {
