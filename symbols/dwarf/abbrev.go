@@ -34,7 +34,8 @@ type abbrevKey struct {
 const (
 	maxAbbrevs     = 1 << 16 // 200 in a unit of a kernel
 	maxAbbrevAttrs = 1 << 10
-	firstAbbrevs   = 4 << 10 // bytes that are read at first
+	maxAbbrevCost  = 16 << 20 // bytes that a table takes, decoded
+	firstAbbrevs   = 4 << 10  // bytes that are read at first
 )
 
 // abbrevTable decodes the unit's abbreviations.
@@ -45,6 +46,9 @@ func (u *Unit) abbrevTable() (*abbrevs, error) {
 			t, cost = &abbrevs{}, 0
 			for t.read(r, u) {
 				cost += 64 + 24*int64(len(t.list[len(t.list)-1].attrs))
+				if cost > maxAbbrevCost {
+					r.fail(phys.ErrLimit, "more than %d bytes of abbreviations", maxAbbrevCost)
+				}
 			}
 			return r.err
 		})

@@ -113,12 +113,13 @@ func (f *File) readRest() (out []arange, err error) {
 		have[a.unit] = true
 	}
 	var ranges []Range
+	var spent int64
 	for u, uerr := range f.Units() {
 		if uerr == nil && have[u.Off] {
 			continue
 		}
 		if uerr == nil {
-			ranges, uerr = u.ranges(ranges[:0])
+			ranges, uerr = u.ranges(ranges[:0], &spent)
 		}
 		if uerr != nil && err == nil {
 			err = uerr
@@ -134,11 +135,15 @@ func (f *File) readRest() (out []arange, err error) {
 	return out, err
 }
 
-// ranges are the addresses of the unit, as its first entry says.
-func (u *Unit) ranges(dst []Range) ([]Range, error) {
+// ranges are the addresses of the unit, as its first entry says; spent is what was read for
+// the units before.
+func (u *Unit) ranges(dst []Range, spent *int64) ([]Range, error) {
 	e, err := u.rootEntry()
 	if err != nil {
 		return dst, err
 	}
-	return e.Ranges(dst)
+	e.spent = *spent
+	dst, err = e.Ranges(dst)
+	*spent = e.spent
+	return dst, err
 }

@@ -23,6 +23,7 @@ type Entries struct {
 	depth   int // of the next entry
 
 	ranges buf    // a piece of the section of ranges that was read last
+	spent  int64  // bytes of lists of ranges that were read
 	own    []byte // memory of Reset
 }
 

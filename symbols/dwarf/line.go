@@ -78,8 +78,12 @@ func (u *Unit) readLines(root *Root) (t *lines, err error) {
 		return nil, r.err
 	}
 	t = &lines{files: make([]string, len(h.files))}
+	names := 0
 	for i := range h.files {
 		t.files[i] = h.name(uint64(i), root.CompDir)
+		if names += len(t.files[i]); names > maxLineNames {
+			return nil, wrong(s.name, root.Lines, phys.ErrLimit, "more than %d bytes of file names", maxLineNames)
+		}
 	}
 	r.b = r.b[:end]
 	m := lineMachine{h: &h, r: &r, out: t}

@@ -33,6 +33,7 @@ type lineFile struct {
 
 const (
 	maxLineFiles = 1 << 16 // 500 in a unit of a kernel
+	maxLineNames = 8 << 20 // bytes of all their paths together
 	firstLines   = 16 << 10
 )
 
@@ -134,7 +135,7 @@ func (u *Unit) fileTable(r *buf, h *lineHeader) (out []lineFile) {
 	}
 	// Offsets in the line table are as wide as the line table's own.
 	as := &Unit{f: u.f, Off: u.Off, End: u.End, Version: 5, AddrSize: h.addrSize, offSize: h.offSize}
-	n := r.uleb()
+	n, room := r.uleb(), maxLineNames
 	if n > maxLineFiles || n > 0 && len(formats) == 0 {
 		r.fail(phys.ErrLimit, "%d files or folders", n)
 	}
@@ -147,6 +148,9 @@ func (u *Unit) fileTable(r *buf, h *lineHeader) (out []lineFile) {
 				name, err := v.textOf(u)
 				if err != nil && r.err == nil {
 					r.err = err
+				}
+				if room -= len(name); room < 0 {
+					r.fail(phys.ErrLimit, "more than %d bytes of file names", maxLineNames)
 				}
 				f.name = name
 			case lnctDir:

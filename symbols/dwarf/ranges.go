@@ -10,8 +10,13 @@ type Range struct{ Low, High uint64 }
 // Has tells whether an address is in it.
 func (r Range) Has(addr uint64) bool { return addr >= r.Low && addr < r.High }
 
-// maxRanges bounds those of one entry; a unit of a kernel has some thousands.
-const maxRanges = 1 << 20
+const (
+	// maxRanges bounds those of one entry; a unit of a kernel has some thousands.
+	maxRanges = 1 << 20
+	// maxRangeBytes bounds what one walk reads of lists, which many entries can share: all
+	// lists of a 6.1 vmlinux have 3.4 MB.
+	maxRangeBytes = 64 << 20
+)
 
 // Ranges appends the addresses of the code of the entry to dst: DW_AT_low_pc to high_pc, or
 // DW_AT_ranges. Empty ones are left out. An entry without code has none.
@@ -66,15 +71,27 @@ func (e *Entries) rangeList(dst []Range, v Value) ([]Range, error) {
 		off = root.rnglists + int64(rel)
 	}
 	if out, ok := e.nearRanges(dst, off, read, root.LowPC); ok {
-		return out, nil
+		return out, e.spend(section, off)
 	}
 	had := len(dst)
 	err = e.u.f.section(section).decode(off, 4096, maxPiece, func(r *buf) (err error) {
 		e.ranges = *r
 		dst, err = read(r, dst[:had], root.LowPC)
+		e.spent += int64(r.at)
 		return err
 	})
+	if err == nil {
+		err = e.spend(section, off)
+	}
 	return dst, err
+}
+
+// spend ends a walk that has read too much of lists.
+func (e *Entries) spend(section string, off int64) error {
+	if e.spent > maxRangeBytes {
+		return wrong(section, off, phys.ErrLimit, "more than %d bytes of ranges in a walk", maxRangeBytes)
+	}
+	return nil
 }
 
 // nearRanges reads a list out of the piece of the section that was read last: those of
@@ -86,6 +103,7 @@ func (e *Entries) nearRanges(dst []Range, off int64, read func(*buf, []Range, ui
 	}
 	r.at, r.err = int(off-r.base), nil
 	out, err := read(&r, dst, base)
+	e.spent += r.base + int64(r.at) - off
 	return out, err == nil && r.err == nil
 }
 

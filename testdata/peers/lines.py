@@ -14,14 +14,19 @@ import sys
 
 import drgn
 from drgn.helpers.linux.pid import for_each_task
-from drgn.helpers.linux.sched import idle_task, cpu_curr
+from drgn.helpers.linux.sched import idle_task
 from drgn.helpers.linux.cpumask import for_each_online_cpu
 
 
 def theirs(prog):
     """{address of a task_struct: [(pc, function, inlined, file, line)]}"""
     out = {}
-    tasks = list(for_each_task(prog)) + [idle_task(prog, cpu) for cpu in for_each_online_cpu(prog)]
+    tasks = list(for_each_task(prog))
+    for cpu in for_each_online_cpu(prog):
+        try:
+            tasks.append(idle_task(prog, cpu))
+        except drgn.FaultError as error:  # its run queue is not in the dump
+            print("the idle task of CPU %d: %s" % (cpu, error))
     for task in tasks:
         frames = []
         try:
