@@ -65,6 +65,7 @@ func commands() []command {
 		symCommand(),
 		disCommand(),
 		lineCommand(),
+		debuginfoCommand(),
 		structCommand(),
 		unionCommand(),
 		pCommand(),

@@ -30,7 +30,7 @@ stand, 4 when one does not or a difference stays open, 1 when crash does not
 start.`,
 		example: "kautopsy compare -k vmlinux /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
-			f := &compareFlags{dump: addDumpFlags(fs), engine: addEngineFlags(fs)}
+			f := &compareFlags{dump: addCodeFlags(fs), engine: addEngineFlags(fs)}
 			fs.BoolVar(&f.json, "json", false, "print JSON")
 			return f.run
 		},
@@ -95,15 +95,17 @@ type comparison struct {
 }
 
 func (f *compareFlags) run(env *environment, args []string) error {
-	d, k, err := openForCrash(env, f.dump, args)
+	d, files, err := openForCrash(env, f.dump, args)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
+	defer files.close()
+	k := files.k
 	if k == nil {
 		return errors.New("kautopsy finds no kernel in the dump: there is nothing to compare")
 	}
-	e, err := f.engine.prepare(env, d, k)
+	e, err := f.engine.prepare(env, d, files)
 	if err != nil {
 		return err
 	}

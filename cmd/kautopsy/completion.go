@@ -57,6 +57,9 @@ func visible() (out []command) {
 func flagWords(c *command) (words []string) {
 	fs, _ := c.flagSet()
 	fs.VisitAll(func(f *pflag.Flag) {
+		if f.Hidden {
+			return
+		}
 		words = append(words, flagName(f))
 		if f.Shorthand != "" {
 			words = append(words, "-"+f.Shorthand)

@@ -30,8 +30,8 @@ func crashCommand() command {
 		name: "crash", group: "crash itself", args: "DUMP",
 		short: "the crash program, supervised: commands in, answers or JSON out",
 		long: `Starts crash with the dump (all parts of a split set) and the kernel's vmlinux,
-which is looked for beside the dump and below /usr/lib/debug, and has to be of
-the same build. Each command has a deadline. Exit 0 when all were answered, 1
+which is found as kautopsy debuginfo finds it, unpacked where need be, and has
+to be of the same build. Each command has a deadline. Exit 0 when all were answered, 1
 when one failed, 2 when one was refused.
 --json has the answers to sys, bt, ps, log, mod, files, mount, net, irq,
 kmem -i, struct, union, dis and sym as values, others as text.
@@ -40,7 +40,7 @@ over, without .crashrc and .gdbinit.
 What this crash is known to get wrong of this kernel is told, and not asked.`,
 		example: "kautopsy crash -c 'bt -a' -c 'ps -m' /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
-			f := &crashFlags{dump: addDumpFlags(fs), engine: addEngineFlags(fs)}
+			f := &crashFlags{dump: addCodeFlags(fs), engine: addEngineFlags(fs)}
 			fs.StringArrayVarP(&f.commands, "command", "c", nil, "run `CMD`; may be given several times")
 			fs.StringVarP(&f.input, "input", "i", "", "run the commands in `FILE`, a line each; - is stdin")
 			fs.BoolVar(&f.unsafe, "unsafe", false, "also send commands that may write files or start programs")
@@ -52,12 +52,13 @@ What this crash is known to get wrong of this kernel is told, and not asked.`,
 }
 
 func (f *crashFlags) run(env *environment, args []string) error {
-	d, k, err := openForCrash(env, f.dump, args)
+	d, files, err := openForCrash(env, f.dump, args)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	e, err := f.engine.prepare(env, d, k)
+	defer files.close()
+	e, err := f.engine.prepare(env, d, files)
 	if err != nil {
 		return err
 	}

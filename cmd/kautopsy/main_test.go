@@ -42,6 +42,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"unxz": scriptUnxz, "cutfile": scriptCut, "zeros": scriptZeros, "same": scriptSame, "exits": scriptExits,
+			"otherbuild": scriptOtherBuild,
 		},
 		UpdateScripts: flag.Lookup("update").Value.String() == "true", // the flag of internal/golden
 	})
@@ -98,6 +99,18 @@ func scriptSame(ts *testscript.TestScript, neg bool, args []string) {
 	if (ts.ReadFile(args[0]) == ts.ReadFile(args[1])) == neg {
 		ts.Fatalf("%s and %s: equal %v", args[0], args[1], neg)
 	}
+}
+
+// scriptOtherBuild is "otherbuild FROM TO": changes the build-id of an ELF file to a plain one.
+func scriptOtherBuild(ts *testscript.TestScript, _ bool, args []string) {
+	b, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	note := bytes.Index(b, []byte("\x03\x00\x00\x00GNU\x00"))
+	if note < 0 {
+		ts.Fatalf("%s has no build-id", args[0])
+	}
+	copy(b[note+8:], "\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff\x00\x11\x22\x33")
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o600))
 }
 
 // scriptExits is "exits CODE COMMAND…": runs a command that ends with that code.

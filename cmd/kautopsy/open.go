@@ -21,12 +21,19 @@ type dumpFlags struct {
 	parts   []string
 	regions string
 	info    string
-	debug   []string
 	quiet   bool // the command itself tells the dump's problems
+	debug   debugFlags
 }
 
-func addDumpFlags(set *pflag.FlagSet) *dumpFlags {
+// addDumpFlags declares them for a command that has little use for debug information.
+func addDumpFlags(set *pflag.FlagSet) *dumpFlags { return declareDumpFlags(set, false) }
+
+// addCodeFlags declares them for a command whose answers have source lines.
+func addCodeFlags(set *pflag.FlagSet) *dumpFlags { return declareDumpFlags(set, true) }
+
+func declareDumpFlags(set *pflag.FlagSet, lines bool) *dumpFlags {
 	f := &dumpFlags{}
+	f.debug.add(set, lines)
 	set.StringArrayVar(&f.parts, "part", nil, "another `FILE` of a split set; without it those beside DUMP are found")
 	set.StringVar(&f.regions, "regions", "", "map of RAM for a raw image: a `FILE` like /proc/iomem")
 	set.StringVar(&f.info, "vmcoreinfo", "", "take the kernel's VMCOREINFO text from `FILE`")
@@ -121,13 +128,32 @@ func (f *dumpFlags) openKernel(env *environment, args []string) (*kernel.Kernel,
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	files := &debugFiles{names: f.debug}
-	k, err := kernel.Open(d, &kernel.Options{Context: env.ctx, DebugInfo: files})
+	k, files, err := f.openDebug(env, d, args[0])
 	if err != nil {
 		d.Close()
 		return nil, nil, nil, err
 	}
 	return k, rest, func() { files.close(); d.Close() }, nil
+}
+
+// openDebug finds the kernel in a dump, with what knows its debug information.
+func (f *dumpFlags) openDebug(env *environment, d *vmcore.Dump, name string) (*kernel.Kernel, *debugFiles, error) {
+	files, err := f.debug.files(env, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	k, err := kernel.Open(d, &kernel.Options{Context: env.ctx, DebugInfo: files})
+	if err != nil {
+		return nil, nil, err
+	}
+	files.k = k
+	if f.debug.checked && len(f.debug.names) > 0 {
+		if err := files.check(env.ctx); err != nil {
+			files.close()
+			return nil, nil, err
+		}
+	}
+	return k, files, nil
 }
 
 // openAlone is openKernel for commands that take nothing but the dump.

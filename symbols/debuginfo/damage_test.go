@@ -33,7 +33,7 @@ func inputs(t testing.TB) map[string][]byte {
 // look asks for the kernel in a file.
 func look(t testing.TB, b []byte) (*debuginfo.File, error) {
 	t.Helper()
-	f := finder(t, debuginfo.Options{File: write(t, t.TempDir(), "x", b)})
+	f := finder(t, debuginfo.Options{Files: []string{write(t, t.TempDir(), "x", b)}})
 	return f.Find(t.Context(), kernelWant())
 }
 

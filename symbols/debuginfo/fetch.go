@@ -32,11 +32,12 @@ func DebuginfodOf(getenv func(string) string) Debuginfod {
 		d.MaxSize = n
 	}
 	home := getenv("HOME")
+	_, err := os.Stat(home) // it is not made
 	switch {
 	case d.Cache != "":
 	case getenv("XDG_CACHE_HOME") != "":
 		d.Cache = filepath.Join(getenv("XDG_CACHE_HOME"), "debuginfod_client")
-	case home != "":
+	case err == nil:
 		d.Cache = filepath.Join(home, ".cache", "debuginfod_client")
 	}
 	return d

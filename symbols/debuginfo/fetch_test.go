@@ -142,8 +142,9 @@ func TestDebuginfodOf(t *testing.T) {
 			return ""
 		}
 	}
-	d := debuginfo.DebuginfodOf(env("DEBUGINFOD_URLS", " http://a  https://b ", "DEBUGINFOD_TIMEOUT", "7", "DEBUGINFOD_MAXSIZE", "9", "HOME", "/h"))
-	if len(d.URLs) != 2 || d.URLs[1] != "https://b" || d.Timeout != 7*time.Second || d.MaxSize != 9 || d.Cache != "/h/.cache/debuginfod_client" {
+	home := t.TempDir()
+	d := debuginfo.DebuginfodOf(env("DEBUGINFOD_URLS", " http://a  https://b ", "DEBUGINFOD_TIMEOUT", "7", "DEBUGINFOD_MAXSIZE", "9", "HOME", home))
+	if len(d.URLs) != 2 || d.URLs[1] != "https://b" || d.Timeout != 7*time.Second || d.MaxSize != 9 || d.Cache != home+"/.cache/debuginfod_client" {
 		t.Errorf("%+v", d)
 	}
 	if d := debuginfo.DebuginfodOf(env("XDG_CACHE_HOME", "/x", "HOME", "/h", "DEBUGINFOD_TIMEOUT", "soon")); d.Cache != "/x/debuginfod_client" || d.Timeout != 0 {

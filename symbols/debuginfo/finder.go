@@ -39,8 +39,10 @@ func (w Want) String() string {
 // Options say where a Finder looks. The zero value looks where this system keeps debug
 // information, keeps nothing, and reaches out to nobody.
 type Options struct {
-	File   string   // a vmlinux, packed or not, or a package; it decides, nothing else is searched for a kernel
-	Force  bool     // File is taken whatever build it is of
+	// Files are a vmlinux, packed or not, .ko files, and packages. What they have
+	// decides: where one of them fits by its name and not by its build, that is the answer.
+	Files  []string
+	Force  bool     // Files are taken whatever build they are of
 	Dirs   []string // more folders, searched first
 	Beside string   // the dump's folder
 	System string   // the root below which /usr/lib/debug, /boot and /lib/modules lie; "" is /
@@ -179,7 +181,7 @@ func (f *Finder) Trail() []Attempt {
 }
 
 // Find finds the file with the debug information of a kernel or module. What is not there is
-// a *Missing; a file that Options.File names and that does not fit is an *OtherBuild, or
+// a *Missing; a file that Options.Files name and that does not fit is an *OtherBuild, or
 // wraps ErrNoDebug. The same want is searched for once, whatever the answer was.
 func (f *Finder) Find(ctx context.Context, w Want) (*File, error) {
 	f.mu.Lock()
@@ -196,11 +198,8 @@ func (f *Finder) Find(ctx context.Context, w Want) (*File, error) {
 
 // search looks everywhere, in the order of what is cheap and what was asked for.
 func (f *Finder) search(ctx context.Context, w *Want) (*File, error) {
-	if f.o.File != "" {
-		file, err := f.named(ctx, w)
-		if file != nil || w.Module == "" {
-			return file, err
-		}
+	if file, err := f.named(ctx, w); file != nil || err != nil {
+		return file, err
 	}
 	first := len(f.trail)
 	for _, places := range f.steps(w) {
@@ -254,24 +253,44 @@ func (f *Finder) cached(id string) (list []string) {
 	return list
 }
 
-// named is the file that Options.File names; of modules only a package has something.
+// named looks at the files that were named: nil without an error when none of them can be
+// what is wanted, so that it is searched for. That a package has no such file is no error
+// about a module; of the files for the kernel one must fit.
 func (f *Finder) named(ctx context.Context, w *Want) (*File, error) {
-	info, err := os.Stat(f.o.File)
+	var why error
+	for _, path := range f.o.Files {
+		pack := isPackage(path)
+		name, ko := moduleFile(filepath.Base(path))
+		if !pack && (ko != (w.Module != "") || ko && name != moduleName(w.Module)) {
+			continue
+		}
+		file, err := f.openNamed(ctx, path, w)
+		if pack && w.Module != "" && errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err == nil {
+			return file, nil
+		}
+		why = err
+	}
+	return nil, why
+}
+
+// openNamed opens a file that was named.
+func (f *Finder) openNamed(ctx context.Context, path string, w *Want) (*File, error) {
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	if w.Module != "" && !isPackage(f.o.File) {
-		return nil, nil
-	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file (folders are named with --debug-dir): %w", f.o.File, ErrNotFound)
+		return nil, fmt.Errorf("%s is no regular file (folders are named with --debug-dir)", path)
 	}
-	file, err := f.open(ctx, f.o.File, info, w)
+	file, err := f.open(ctx, path, info, w)
 	var other *OtherBuild
 	if errors.As(err, &other) && file != nil && f.o.Force {
 		file.Forced, err = other, nil
 	}
-	f.trail = append(f.trail, Attempt{*w, f.o.File, err})
+	f.trail = append(f.trail, Attempt{*w, path, err})
 	if err != nil {
 		return nil, err
 	}

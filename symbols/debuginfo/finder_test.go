@@ -92,14 +92,14 @@ func TestPacked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := write(t, t.TempDir(), name, b)
 			want := kernelWant()
-			f, err := finder(t, debuginfo.Options{File: path}).Find(t.Context(), want)
+			f, err := finder(t, debuginfo.Options{Files: []string{path}}).Find(t.Context(), want)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if f.BuildID != id || f.Proof != "build-id" || !bytes.Equal(content(t, f), vmlinux) {
 				t.Errorf("another file: %+v", f.Image)
 			}
-			o := debuginfo.Options{File: path, Cache: filepath.Join(t.TempDir(), "cache")}
+			o := debuginfo.Options{Files: []string{path}, Cache: filepath.Join(t.TempDir(), "cache")}
 			quick := o
 			quick.Quick = true
 			if f, err := finder(t, quick).Find(t.Context(), want); name != "vmlinux" && err == nil {
@@ -139,7 +139,7 @@ func TestPackageModules(t *testing.T) {
 	path := write(t, t.TempDir(), "dbg.deb", debOf(t, files, ".xz"))
 	read := int64(0)
 	f := finder(t, debuginfo.Options{
-		File: path, Cache: t.TempDir(), Modules: func() []debuginfo.Want { return wants },
+		Files: []string{path}, Cache: t.TempDir(), Modules: func() []debuginfo.Want { return wants },
 		Progress: func(_ string, done, total int64) { read = max(read, done) },
 	})
 	for i, w := range wants {
@@ -175,7 +175,7 @@ func TestOtherBuild(t *testing.T) {
 		"x.deb": debOf(t, []file{{"boot/vmlinux-" + release, wrong}}, ".gz"),
 	} {
 		path := write(t, dir, name, b)
-		_, err := finder(t, debuginfo.Options{File: path}).Find(t.Context(), kernelWant())
+		_, err := finder(t, debuginfo.Options{Files: []string{path}}).Find(t.Context(), kernelWant())
 		var other *debuginfo.OtherBuild
 		if !errors.As(err, &other) || other.Found != otherID || other.Dump != id || other.What != "build-id" {
 			t.Fatalf("%s: %v", name, err)
@@ -185,7 +185,7 @@ func TestOtherBuild(t *testing.T) {
 				t.Errorf("%s: %q is not told in %q", name, part, err)
 			}
 		}
-		f, err := finder(t, debuginfo.Options{File: path, Force: true}).Find(t.Context(), kernelWant())
+		f, err := finder(t, debuginfo.Options{Files: []string{path}, Force: true}).Find(t.Context(), kernelWant())
 		if err != nil || f.Forced == nil || f.BuildID != otherID {
 			t.Errorf("%s: by force: %+v, %v", name, f, err)
 		}
@@ -358,21 +358,21 @@ func TestNoDebug(t *testing.T) {
 		"zboot": zbootOf(packed[".gz"](stripped)),
 	} {
 		path := write(t, t.TempDir(), name, b)
-		_, err := finder(t, debuginfo.Options{File: path, Cache: t.TempDir()}).Find(t.Context(), kernelWant())
+		_, err := finder(t, debuginfo.Options{Files: []string{path}, Cache: t.TempDir()}).Find(t.Context(), kernelWant())
 		if !errors.Is(err, debuginfo.ErrNoDebug) || !strings.Contains(err.Error(), "linux-image-"+release+"-dbg") {
 			t.Errorf("%s: %v", name, err)
 		}
 		other := kernelWant()
 		other.BuildID = otherID
 		var o *debuginfo.OtherBuild
-		if _, err := finder(t, debuginfo.Options{File: path}).Find(t.Context(), other); !errors.As(err, &o) || o.Found != id {
+		if _, err := finder(t, debuginfo.Options{Files: []string{path}}).Find(t.Context(), other); !errors.As(err, &o) || o.Found != id {
 			t.Errorf("%s, of another build: %v", name, err)
 		}
 	}
 	arm := make([]byte, 4096)
 	copy(arm[0x38:], "ARM\x64")
 	path := write(t, t.TempDir(), "Image.gz", packed[".gz"](arm))
-	if _, err := finder(t, debuginfo.Options{File: path}).Find(t.Context(), kernelWant()); !errors.Is(err, debuginfo.ErrNoDebug) {
+	if _, err := finder(t, debuginfo.Options{Files: []string{path}}).Find(t.Context(), kernelWant()); !errors.Is(err, debuginfo.ErrNoDebug) {
 		t.Errorf("an arm64 Image: %v", err)
 	}
 	for name, b := range map[string][]byte{
@@ -380,12 +380,12 @@ func TestNoDebug(t *testing.T) {
 		"lz4": []byte("\x02\x21\x4c\x18 packed"), "no kernel.deb": debOf(t, []file{{"boot/config", []byte("x")}}, ".gz"),
 	} {
 		path := write(t, t.TempDir(), name, b)
-		if f, err := finder(t, debuginfo.Options{File: path}).Find(t.Context(), kernelWant()); err == nil {
+		if f, err := finder(t, debuginfo.Options{Files: []string{path}}).Find(t.Context(), kernelWant()); err == nil {
 			t.Errorf("%s was taken as %s", name, f.Origin)
 		}
 	}
 	for _, path := range []string{t.TempDir(), filepath.Join(t.TempDir(), "nosuch")} {
-		if _, err := finder(t, debuginfo.Options{File: path}).Find(t.Context(), kernelWant()); err == nil {
+		if _, err := finder(t, debuginfo.Options{Files: []string{path}}).Find(t.Context(), kernelWant()); err == nil {
 			t.Errorf("%s was taken", path)
 		}
 	}
@@ -416,7 +416,7 @@ func TestTogether(t *testing.T) {
 	cache := t.TempDir()
 	var wg sync.WaitGroup
 	for range 4 {
-		f := finder(t, debuginfo.Options{File: path, Cache: cache})
+		f := finder(t, debuginfo.Options{Files: []string{path}, Cache: cache})
 		for range 4 {
 			wg.Go(func() {
 				got, err := f.Find(context.Background(), kernelWant())
@@ -445,7 +445,7 @@ func TestInterrupted(t *testing.T) {
 	cache := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	f := finder(t, debuginfo.Options{File: path, Cache: cache})
+	f := finder(t, debuginfo.Options{Files: []string{path}, Cache: cache})
 	if _, err := f.Find(ctx, kernelWant()); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
@@ -465,7 +465,7 @@ func TestCacheLimit(t *testing.T) {
 	find := func(id string) {
 		t.Helper()
 		path := write(t, dir, id+".gz", packers(t)[".gz"](program{id: id, debug: 10_000}.build()))
-		o := debuginfo.Options{File: path, Cache: cache, CacheLimit: 25_000}
+		o := debuginfo.Options{Files: []string{path}, Cache: cache, CacheLimit: 25_000}
 		if _, err := finder(t, o).Find(t.Context(), debuginfo.Want{BuildID: id}); err != nil {
 			t.Fatal(err)
 		}

@@ -44,9 +44,9 @@ func (o *Options) roots() (list []root) {
 	for _, d := range o.Dirs {
 		list = append(list, root{d, true}, root{filepath.Join(d, "usr/lib/debug"), false})
 	}
-	if o.File != "" {
-		list = append(list, root{filepath.Dir(o.File), true})
-		if tree, _, ok := strings.Cut(filepath.ToSlash(o.File), "/usr/lib/debug/"); ok {
+	for _, file := range o.Files {
+		list = append(list, root{filepath.Dir(file), true})
+		if tree, _, ok := strings.Cut(filepath.ToSlash(file), "/usr/lib/debug/"); ok {
 			list = append(list, root{tree + "/usr/lib/debug", false})
 		}
 	}
