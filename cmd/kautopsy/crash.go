@@ -31,8 +31,8 @@ func crashCommand() command {
 		short: "the crash program, supervised: commands in, answers or JSON out",
 		long: `Starts crash with the dump (all parts of a split set) and the kernel's vmlinux,
 which is found as kautopsy debuginfo finds it, unpacked where need be, and has
-to be of the same build. Each command has a deadline. Exit 0 when all were answered, 1
-when one failed, 2 when one was refused.
+to be of the same build. Each command has a deadline. Exit 0 when all were
+answered, 1 when one failed, 2 when one was refused.
 --json has the answers to sys, bt, ps, log, mod, files, mount, net, irq,
 kmem -i, struct, union, dis and sym as values, others as text.
 Without -c and -i commands come from stdin; on a terminal crash itself takes
