@@ -25,14 +25,14 @@ type debugFlags struct {
 	fetch bool
 
 	checked bool // file is checked when the dump is opened, whether an answer needs it or not
-	hurry   bool // nothing is unpacked or fetched
+	hurry   bool // nothing that was not named is unpacked or fetched
 }
 
 // add declares the flags: where source lines are part of the answer for all to see, and with
 // the short name that crash and gdb made known; elsewhere they are taken all the same.
 func (f *debugFlags) add(set *pflag.FlagSet, shown bool) {
 	short := ""
-	if f.checked = shown; shown {
+	if f.checked, f.hurry = shown, !shown; shown {
 		short = "k"
 	}
 	set.StringArrayVarP(&f.names, "vmlinux", short, nil, "source lines from `FILE`: vmlinux, packed or not, a .ko, the .deb or .rpm that has them; may be repeated")
@@ -177,9 +177,13 @@ func forceHint(err error) error {
 	return err
 }
 
-// check finds the vmlinux that was named, and tells when it was taken by force.
+// check finds the vmlinux that was named, and tells when it was taken by force. That there is
+// none is no fault here: modules may have been named alone.
 func (d *debugFiles) check(ctx context.Context) error {
 	f, err := d.kernelFile(ctx)
+	if errors.As(err, new(*debuginfo.Missing)) {
+		return nil
+	}
 	if err == nil && f.Forced != nil {
 		d.env.warn("%s is of another build and taken by force: what it adds may be wrong (its %s is %s, the dump's %s)",
 			f.Origin, f.Forced.What, f.Forced.Found, f.Forced.Dump)

@@ -30,6 +30,7 @@ evidence, who waits for whom and for which lock, the stacks of all tasks.`,
 		example: "kautopsy triage /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			df, form := addCodeFlags(fs), addReportFlags(fs)
+			df.debug.hurry = true
 			all := fs.BoolP("all", "v", false, "print all that was found: findings, stacks of all tasks, locks")
 			return func(env *environment, args []string) error {
 				k, done, err := df.openAlone(env, args)

@@ -93,9 +93,9 @@ func (f *Finder) get(ctx context.Context, url string, w *Want) (*File, error) {
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode == http.StatusNotFound:
-		return nil, fmt.Errorf("the server does not have it: %w", ErrNotFound)
+		return nil, fmt.Errorf("%s: the server does not have it: %w", url, ErrNotFound)
 	case resp.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("the server answers %s", resp.Status)
+		return nil, fmt.Errorf("%s: the server answers %s", url, resp.Status)
 	}
 	total := resp.ContentLength
 	if n, err := strconv.ParseInt(resp.Header.Get("X-DEBUGINFOD-SIZE"), 10, 64); err == nil && total < 0 {

@@ -50,8 +50,9 @@ type Options struct {
 	Cache      string // folder for what is unpacked; "": files without a name, gone with the process
 	CacheLimit int64  // bytes of Cache; 0 is 8 GiB
 
-	// Quick: only what can be had at once. Nothing is unpacked and nothing fetched, what
-	// was so before is found in the caches.
+	// Quick: a search takes only what can be had at once. Nothing that it meets is
+	// unpacked and nothing fetched; what was so before is found in the caches. Files are
+	// unpacked all the same.
 	Quick bool
 
 	Debuginfod Debuginfod
@@ -285,7 +286,7 @@ func (f *Finder) openNamed(ctx context.Context, path string, w *Want) (*File, er
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is no regular file (folders are named with --debug-dir)", path)
 	}
-	file, err := f.open(ctx, path, info, w)
+	file, err := f.open(ctx, path, info, w, false)
 	var other *OtherBuild
 	if errors.As(err, &other) && file != nil && f.o.Force {
 		file.Forced, err = other, nil
@@ -306,7 +307,7 @@ func (f *Finder) try(ctx context.Context, path string, w *Want) *File {
 	}
 	var file *File
 	if err == nil {
-		file, err = f.open(ctx, path, info, w)
+		file, err = f.open(ctx, path, info, w, f.o.Quick)
 	}
 	f.trail = append(f.trail, Attempt{*w, path, err})
 	if err != nil {

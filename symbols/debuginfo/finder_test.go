@@ -100,22 +100,19 @@ func TestPacked(t *testing.T) {
 				t.Errorf("another file: %+v", f.Image)
 			}
 			o := debuginfo.Options{Files: []string{path}, Cache: filepath.Join(t.TempDir(), "cache")}
-			quick := o
-			quick.Quick = true
-			if f, err := finder(t, quick).Find(t.Context(), want); name != "vmlinux" && err == nil {
-				t.Errorf("unpacked in a hurry: %s", f.Origin)
-			}
+			progress := false
+			again := o
+			again.Progress = func(string, int64, int64) { progress = true }
 			if _, err := finder(t, o).Find(t.Context(), want); err != nil {
 				t.Fatal(err)
 			}
-			if f, err = finder(t, quick).Find(t.Context(), want); err != nil {
-				t.Fatalf("with the cache: %v", err)
+			if f, err = finder(t, again).Find(t.Context(), want); err != nil || progress && name != "vmlinux" {
+				t.Fatalf("with the cache: unpacked %v, %v", progress, err)
 			}
 			if !bytes.Equal(content(t, f), vmlinux) {
 				t.Error("the cache has something else")
 			}
 			if strings.Contains(name, "deb") {
-				o.Quick = true
 				if _, err := finder(t, o).Find(t.Context(), debuginfo.Want{Module: "e1000"}); !errors.Is(err, debuginfo.ErrNotFound) {
 					t.Errorf("a module that the package does not list: %v", err)
 				}
@@ -485,4 +482,17 @@ func TestCacheLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	find(ids[2])
+}
+
+// TestQuick: a search in a hurry unpacks nothing, and finds what was unpacked before.
+func TestQuick(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "vmlinux.gz", packers(t)[".gz"](program{id: id, debug: 800}.build()))
+	o := debuginfo.Options{Dirs: []string{dir}, Cache: t.TempDir(), Quick: true}
+	for round, slow := range []bool{false, true, false} {
+		o.Quick = !slow
+		if _, err := finder(t, o).Find(t.Context(), kernelWant()); (err == nil) != (round > 0) {
+			t.Errorf("round %d: %v", round, err)
+		}
+	}
 }

@@ -17,7 +17,7 @@ import (
 
 // open opens a file of whichever kind and checks that it is what is wanted. With an
 // *OtherBuild comes the file as well.
-func (f *Finder) open(ctx context.Context, path string, info fs.FileInfo, w *Want) (*File, error) {
+func (f *Finder) open(ctx context.Context, path string, info fs.FileInfo, w *Want, quick bool) (*File, error) {
 	src, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ func (f *Finder) open(ctx context.Context, path string, info fs.FileInfo, w *Wan
 		return f.plain(path, src, info.Size(), w)
 	}
 	defer src.Close()
-	p := &packed{f: f, path: path, info: info, walker: walkerOf(head)}
+	p := &packed{f: f, path: path, info: info, walker: walkerOf(head), quick: quick}
 	p.r = bufio.NewReaderSize(&progress{ctx: ctx, r: src, what: filepath.Base(path), total: info.Size(), tell: f.o.Progress}, 256<<10)
 	if p.walker != nil {
 		p.list = func() ([]string, error) {
@@ -124,11 +124,12 @@ type packed struct {
 	path   string
 	info   fs.FileInfo
 	walker *walker // nil: no package
+	quick  bool    // nothing is unpacked
 	list   func() ([]string, error)
 	r      *bufio.Reader
 }
 
-// errSlow: the file would have to be unpacked, and Options.Quick forbids it.
+// errSlow: the file would have to be unpacked, and there is no time for that.
 var errSlow = errors.New("packed, and was not unpacked yet")
 
 // find gives the wanted file, unpacked now or before.
@@ -147,7 +148,7 @@ func (p *packed) find(w *Want) (*File, error) {
 			return nil, p.none(w)
 		}
 	}
-	if p.f.o.Quick {
+	if p.quick {
 		return nil, fmt.Errorf("%s: %w", p.path, errSlow)
 	}
 	if p.walker != nil {

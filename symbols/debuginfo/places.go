@@ -45,6 +45,9 @@ func (o *Options) roots() (list []root) {
 		list = append(list, root{d, true}, root{filepath.Join(d, "usr/lib/debug"), false})
 	}
 	for _, file := range o.Files {
+		if _, ko := moduleFile(filepath.Base(file)); ko {
+			continue
+		}
 		list = append(list, root{filepath.Dir(file), true})
 		if tree, _, ok := strings.Cut(filepath.ToSlash(file), "/usr/lib/debug/"); ok {
 			list = append(list, root{tree + "/usr/lib/debug", false})
