@@ -40,7 +40,7 @@ at which the crashed task was interrupted, and that of the address asked for.
 With -l the line of an instruction is that of the innermost inlined function.`,
 		example: "kautopsy dis -r /var/crash/vmcore sysrq_handle_crash+10",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
-			f := &disFlags{dump: addDumpFlags(fs)}
+			f := &disFlags{dump: addCodeFlags(fs)}
 			fs.BoolVarP(&f.reverse, "reverse", "r", false, "from the begin of the function up to the address; the last COUNT of these")
 			fs.BoolVarP(&f.forward, "forward", "f", false, "from the address to the end of the function; the first COUNT of these")
 			fs.BoolVar(&f.intel, "intel", false, "Intel's syntax in place of AT&T's (x86)")
