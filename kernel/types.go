@@ -28,6 +28,9 @@ func (k *Kernel) readBTF() (*symbols.BTF, error) {
 	}
 	start, end, err := k.btfRange()
 	if err != nil {
+		if errors.Is(err, symbols.ErrNoType) {
+			return nil, fmt.Errorf("types: %w, and no vmlinux with debug information", err)
+		}
 		return nil, fmt.Errorf("types: %w", err)
 	}
 	return symbols.ReadBTF(k, k.abi(), start, end, nil)

@@ -101,6 +101,15 @@ func cacheDir(env *environment) string {
 	return filepath.Join(home, ".cache", "kautopsy")
 }
 
+// namesDir is where the index of a vmlinux's names is kept, "" if nowhere.
+func namesDir(env *environment) string {
+	dir := cacheDir(env)
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, "names")
+}
+
 // close closes what was found.
 func (d *debugFiles) close() {
 	d.mu.Lock()

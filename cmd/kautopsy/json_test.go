@@ -39,7 +39,7 @@ var documents = []struct {
 	{
 		[]string{"sym", "ck_null_work"},
 		"schema symbols missing",
-		map[string]string{"symbols": "address type name module size offset"},
+		map[string]string{"symbols": "address type name module size offset file line"},
 	},
 	{
 		[]string{"dis", "ck_null_work"},
@@ -105,12 +105,12 @@ var documents = []struct {
 		"schema verdict signature findings panic cpus blocked locks stacks system log_tail missing",
 		map[string]string{
 			"verdict":           "kind title headline detail confidence culprit task cpu context",
-			"verdict.culprit":   "function offset module address why",
+			"verdict.culprit":   "function offset module address file line why",
 			"verdict.task":      "pid comm task",
 			"findings":          "id title severity confidence evidence",
 			"findings.evidence": "kind text line",
 			"panic":             "registers trace code code_bytes",
-			"panic.trace":       "n kind address sp symbol offset module culprit",
+			"panic.trace":       "n kind address sp symbol offset module file line culprit",
 			"cpus":              "cpu pid comm pc registers frames",
 			"blocked":           "pid comm task state seconds waits_on owner culprit frames lock owners how",
 			"locks":             "kind address owner waiters",

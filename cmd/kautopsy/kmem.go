@@ -35,7 +35,7 @@ What the CPUs have not yet added to the kernel's counters is in the numbers
 here and not in those of /proc. With -s come the slab caches, those that take
 the most memory first, or only the named ones. ALLOCATED does not count free
 objects that are kept ready for CPUs, which /proc/slabinfo counts as active.
-The types in the dump itself are used; a kernel without BTF has none.`,
+The types are those in the dump itself, or in a vmlinux (--vmlinux).`,
 		example: "kautopsy kmem /var/crash/vmcore ffff88810a3c4e00",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &kmemFlags{dump: addDumpFlags(fs)}

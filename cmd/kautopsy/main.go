@@ -55,15 +55,16 @@ func main() {
 
 // environment is everything a command touches of the outside.
 type environment struct {
-	ctx     context.Context
-	in      io.Reader
-	out     io.Writer
-	err     io.Writer
-	getenv  func(string) string
-	outTerm terminal
-	errTerm terminal
-	partial bool         // an answer met lost or corrupt memory
-	chosen  *chosenTasks // what a command that foreach runs is about, else nil
+	ctx       context.Context
+	in        io.Reader
+	out       io.Writer
+	err       io.Writer
+	getenv    func(string) string
+	outTerm   terminal
+	errTerm   terminal
+	partial   bool         // an answer met lost or corrupt memory
+	ignoreBTF bool         // types come from debug information, for tests
+	chosen    *chosenTasks // what a command that foreach runs is about, else nil
 }
 
 // terminal is what is known of an output stream; its width is 0 when it is no terminal.

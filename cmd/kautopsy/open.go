@@ -142,7 +142,7 @@ func (f *dumpFlags) openDebug(env *environment, d *vmcore.Dump, name string) (*k
 	if err != nil {
 		return nil, nil, err
 	}
-	k, err := kernel.Open(d, &kernel.Options{Context: env.ctx, DebugInfo: files})
+	k, err := kernel.Open(d, &kernel.Options{Context: env.ctx, DebugInfo: files, CacheDir: namesDir(env), IgnoreBTF: env.ignoreBTF})
 	if err != nil {
 		return nil, nil, err
 	}

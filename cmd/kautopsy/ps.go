@@ -30,7 +30,7 @@ func psCommand() command {
 	return command{
 		name: "ps", group: "Tasks", args: "DUMP [PID|TASK|COMM…]",
 		short: "tasks: pid, state, CPU, memory, name; arguments, times, family",
-		long: `Reads the tasks by the types in the dump itself; a kernel without BTF has none.
+		long: `Reads the tasks by the types in the dump itself, or in a vmlinux (--vmlinux).
 PIDs are decimal, TASK is the address of a task_struct, COMM a name or a regular
 expression of names ('w-.*'). > marks the tasks that ran when the kernel died.
 Tasks that only their PID or a run queue leads to are listed too, and told.`,

@@ -31,9 +31,10 @@ func aggregateCommand(kind symbols.Kind, example string) command {
 		name: kind.String(), group: "Memory and types", args: "DUMP NAME[.MEMBER,…] [ADDRESS|SYMBOL[:CPU]]",
 		short: fmt.Sprintf("declaration of a %v, or one in memory", kind),
 		long: `Without an address it prints the declaration, with one what is there. Types
-come from BTF in the dump's own memory, those of modules too. MEMBER is a path,
-se.vruntime or comm; several are separated by commas. A per-CPU symbol takes the
-CPUs behind a colon: runqueues:0, :0-2,5 or :a for all.`,
+come from BTF in the dump's own memory, those of modules too, or from a vmlinux
+(--vmlinux). MEMBER is a path, se.vruntime or comm; several are separated by
+commas. A per-CPU symbol takes the CPUs behind a colon: runqueues:0, :0-2,5 or
+:a for all.`,
 		example: "kautopsy " + kind.String() + " /var/crash/vmcore " + example,
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &structFlags{dump: addDumpFlags(fs), keyword: kind}

@@ -25,7 +25,7 @@ func vmCommand() command {
 		short: "address space of a process: what is mapped where",
 		long: `Without an argument, that of the task that was running when the kernel died.
 FLAGS are those of vm_area_struct; FILE is as /proc/PID/maps has it. The types
-in the dump itself are used; a kernel without BTF has none.`,
+are those in the dump itself, or in a vmlinux (--vmlinux).`,
 		example: "kautopsy vm /var/crash/vmcore 1",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &vmFlags{dump: addDumpFlags(fs)}
