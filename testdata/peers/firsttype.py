@@ -2,7 +2,7 @@
 """Time and memory until the first type of a vmlinux is known: ours without an index, with the
 index of an earlier run, and drgn's. The three run in turn; medians of RUNS.
 
-    types.py VMLINUX DUMP [DRGN...]      DRGN is a Python with drgn, by default /usr/bin/python3; it
+    firsttype.py VMLINUX DUMP [DRGN...]  DRGN is a Python with drgn, by default /usr/bin/python3; it
                                           takes types only for a dump
 
 Wall is in seconds, CPU is user and system time of all threads, anonymous is the peak of
@@ -52,8 +52,8 @@ def main():
     vmlinux, dump, drgn = sys.argv[1], sys.argv[2], sys.argv[3:] or ["/usr/bin/python3"]
     here = os.path.dirname(os.path.abspath(__file__))
     with tempfile.TemporaryDirectory() as tmp:
-        ours, cache = f"{tmp}/types", f"{tmp}/cache"
-        subprocess.run(["go", "build", "-o", ours, "./types"], cwd=here, check=True)
+        ours, cache = f"{tmp}/firsttype", f"{tmp}/cache"
+        subprocess.run(["go", "build", "-o", ours, "./firsttype"], cwd=here, check=True)
         cases = {"ours, no index": [ours, vmlinux, ""], "ours, index": [ours, vmlinux, cache], "drgn": drgn + ["-c", DRGN, vmlinux, dump]}
         run(cases["ours, index"])
         figures = {name: [] for name in cases}

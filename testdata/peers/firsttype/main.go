@@ -1,4 +1,4 @@
-// Command types looks up one type in the debug information of a vmlinux: for types.py, which
+// Command firsttype looks up one type in the debug information of a vmlinux: for firsttype.py, which
 // measures it beside drgn.
 //
 //	types VMLINUX FOLDER       FOLDER is the cache of the index of names, "" is none
