@@ -41,7 +41,7 @@ var sectionKinds = []struct {
 	{0, "__ex_table", vmlinux},
 }
 
-var vmlinux = NotCore{"a vmlinux (the kernel's program file), not a dump", "give the dump alone: symbols are read from its own memory"}
+var vmlinux = NotCore{"a vmlinux (the kernel's program file), not a dump", "give the dump; bt -l, line and others take this with -k"}
 
 // refuseType names an ELF file whose type or sections say that it is no dump.
 func refuseType(r io.ReaderAt, size int64, h *Header) error {

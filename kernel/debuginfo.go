@@ -142,10 +142,8 @@ func (k *Kernel) BuildID() []byte {
 	if err1 == nil && err2 == nil && to.Addr-from.Addr <= maxKernelNotes {
 		notes := make([]byte, to.Addr-from.Addr)
 		n, _ := k.ReadVirt(notes, from.Addr)
-		for note, err := range elfnote.All(notes[:n], k.dump.Header.Order) {
-			if err == nil && note.Name == "GNU" && note.Type == ntGNUBuildID {
-				return note.Desc
-			}
+		if id := elfnote.BuildID(notes[:n], k.dump.Header.Order); id != nil {
+			return id
 		}
 	}
 	if k.info == nil {

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -296,13 +297,5 @@ func (o Object) buildIDNote() (string, error) {
 	if _, err := o.k.ReadVirt(note, at); err != nil {
 		return "", err
 	}
-	for n, err := range elfnote.All(note, o.k.dump.Header.Order) {
-		if err == nil && n.Name == "GNU" && n.Type == ntGNUBuildID {
-			return fmt.Sprintf("%x", n.Desc), nil
-		}
-	}
-	return "", nil
+	return hex.EncodeToString(elfnote.BuildID(note, o.k.dump.Header.Order)), nil
 }
-
-// ntGNUBuildID is NT_GNU_BUILD_ID of elf.h.
-const ntGNUBuildID = 3

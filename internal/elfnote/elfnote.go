@@ -74,6 +74,20 @@ func one(area []byte, off int, order binary.ByteOrder) (n Note, next int, err er
 	return n, int(c.Off()), c.Err()
 }
 
+// ntGNUBuildID is NT_GNU_BUILD_ID (elf.h), by the owner "GNU".
+const ntGNUBuildID = 3
+
+// BuildID is the build ID among the notes of a program, of a module or of a kernel in memory;
+// nil if there is none.
+func BuildID(area []byte, order binary.ByteOrder) []byte {
+	for n, err := range All(area, order) {
+		if err == nil && n.Name == "GNU" && n.Type == ntGNUBuildID && len(n.Desc) > 0 {
+			return n.Desc
+		}
+	}
+	return nil
+}
+
 // Append appends a note to an area.
 func Append(area []byte, order binary.ByteOrder, n Note) []byte {
 	var head [headerSize]byte

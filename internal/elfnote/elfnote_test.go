@@ -82,6 +82,21 @@ func TestCut(t *testing.T) {
 	}
 }
 
+// TestBuildID: it is told from other notes by owner and type.
+func TestBuildID(t *testing.T) {
+	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+		area := elfnote.Append(nil, order, elfnote.Note{Name: "Linux", Type: 3, Desc: []byte("no")})
+		area = elfnote.Append(area, order, elfnote.Note{Name: "GNU", Type: 1, Desc: []byte("no")})
+		if id := elfnote.BuildID(area, order); id != nil {
+			t.Errorf("%q of others", id)
+		}
+		area = elfnote.Append(area, order, elfnote.Note{Name: "GNU", Type: 3, Desc: []byte("the one")})
+		if id := elfnote.BuildID(area, order); string(id) != "the one" {
+			t.Errorf("%q", id)
+		}
+	}
+}
+
 // TestBreak: a walk can be left.
 func TestBreak(t *testing.T) {
 	core := dumptest.Note(binary.LittleEndian, "CORE", 1, []byte("abcd"))

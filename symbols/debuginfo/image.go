@@ -3,7 +3,7 @@ package debuginfo
 import (
 	"bytes"
 	"debug/elf"
-	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"strings"
@@ -31,9 +31,6 @@ const (
 	maxLink    = 4 << 10
 )
 
-// ntGNUBuildID is NT_GNU_BUILD_ID of elf.h.
-const ntGNUBuildID = 3
-
 // ReadImage reads what a file says of itself, without its DWARF. What is no ELF file is an
 // error that wraps phys.ErrCorrupt.
 func ReadImage(r io.ReaderAt) (Image, error) {
@@ -46,7 +43,7 @@ func ReadImage(r io.ReaderAt) (Image, error) {
 		switch {
 		case s.Type == elf.SHT_NOTE:
 			if im.BuildID == "" {
-				im.BuildID = buildID(head(s, maxNotes), f.ByteOrder)
+				im.BuildID = hex.EncodeToString(elfnote.BuildID(head(s, maxNotes), f.ByteOrder))
 			}
 		case s.Type == elf.SHT_NOBITS:
 		case s.Name == ".debug_info", s.Name == ".zdebug_info":
@@ -68,16 +65,6 @@ func head(s *elf.Section, most uint64) []byte {
 	b := make([]byte, min(s.FileSize, most))
 	n, _ := s.ReaderAt.ReadAt(b, 0) // what is there
 	return b[:n]
-}
-
-// buildID finds the GNU build-id among notes.
-func buildID(notes []byte, order binary.ByteOrder) string {
-	for n, err := range elfnote.All(notes, order) {
-		if err == nil && n.Name == "GNU" && n.Type == ntGNUBuildID {
-			return fmt.Sprintf("%x", n.Desc)
-		}
-	}
-	return ""
 }
 
 // modinfo reads the "key=value" strings of a module.

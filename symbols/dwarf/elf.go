@@ -145,9 +145,6 @@ func (f *File) placeSections() {
 	}
 }
 
-// ntGNUBuildID is NT_GNU_BUILD_ID of elf.h.
-const ntGNUBuildID = 3
-
 // maxNotes bounds a section of notes; vmlinux has 500 bytes.
 const maxNotes = 1 << 20
 
@@ -161,10 +158,8 @@ func (f *File) BuildID() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("section %s: %w", s.Name, err)
 		}
-		for n, err := range elfnote.All(b, f.elf.ByteOrder) {
-			if err == nil && n.Name == "GNU" && n.Type == ntGNUBuildID && len(n.Desc) > 0 {
-				return n.Desc, nil
-			}
+		if id := elfnote.BuildID(b, f.elf.ByteOrder); id != nil {
+			return id, nil
 		}
 	}
 	return nil, nil
