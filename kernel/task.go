@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/kautopsy/kautopsy/phys"
@@ -30,75 +29,6 @@ type Task struct {
 	KernelThread    bool
 	Start           time.Duration // since boot
 	VSZ, RSS        uint64        // bytes; 0 for kernel threads
-}
-
-// TaskState is task_struct.__state with exit_state.
-type TaskState uint64
-
-// The bits of TaskState that never moved since 4.14 (include/linux/sched.h).
-const (
-	stateInterruptible   TaskState = 0x1
-	stateUninterruptible TaskState = 0x2
-	stateStopped         TaskState = 0x4
-	stateTraced          TaskState = 0x8
-	stateDead            TaskState = 0x10
-	stateZombie          TaskState = 0x20
-	stateParked          TaskState = 0x40
-	stateNoLoad          TaskState = 0x400
-	stateNew             TaskState = 0x800
-	stateLockWait        TaskState = 0x1000 // on a sleeping spinlock, 5.15 on
-	stateFrozen          TaskState = 0x8000 // 6.1 on
-)
-
-// stateNames in the order in which crash's ps and the kernel look at the bits, the highest
-// first: a zombie is a zombie whatever it waited for.
-var stateNames = []struct {
-	bits          TaskState
-	letter, short string
-}{
-	{stateUninterruptible | stateNoLoad, "I", "ID"},
-	{stateParked, "P", "PA"},
-	{stateZombie, "Z", "ZO"},
-	{stateDead, "X", "DE"},
-	{stateTraced, "t", "TR"},
-	{stateStopped, "T", "ST"},
-	{stateFrozen, "D", "UN"},
-	{stateLockWait, "D", "UN"},
-	{stateUninterruptible, "D", "UN"},
-	{stateInterruptible, "S", "IN"},
-	{stateNew, "R", "NE"},
-}
-
-// TaskStates are the words that TaskState.String has for states.
-func TaskStates() []string {
-	all := []string{"RU"}
-	for _, n := range stateNames {
-		if !slices.Contains(all, n.short) {
-			all = append(all, n.short)
-		}
-	}
-	return all
-}
-
-// name finds the row of a state; ok is false for a running task.
-func (s TaskState) name() (letter, short string) {
-	for _, n := range stateNames {
-		if s&n.bits == n.bits {
-			return n.letter, n.short
-		}
-	}
-	return "R", "RU"
-}
-
-// Letter is the state as /proc/PID/stat has it: R, S, D, T, t, X, Z, P or I.
-func (s TaskState) Letter() string { letter, _ := s.name(); return letter }
-
-// String is the state as crash's ps has it: RU, IN, UN, ST, TR, DE, ZO, PA or ID.
-func (s TaskState) String() string { _, short := s.name(); return short }
-
-// Blocked tells whether the task waits where no signal reaches it, and counts as load.
-func (s TaskState) Blocked() bool {
-	return s&(stateUninterruptible|stateNoLoad) == stateUninterruptible && s&(stateZombie|stateDead) == 0
 }
 
 // flagKthread is PF_KTHREAD of task_struct.flags (2.6.27 on).
@@ -325,76 +255,6 @@ func (r *taskReader) task(o Object) (Task, error) {
 		err = fmt.Errorf("task %#x: %w", o.Addr, err)
 	}
 	return t, err
-}
-
-// memory reads how much of it a process uses. Kernel threads, and tasks that have let go of
-// theirs, have none.
-func (r *taskReader) memory(t *Task) error {
-	at, err := t.Pointer("mm")
-	if err != nil || at == 0 || t.KernelThread {
-		return err
-	}
-	mm, err := t.Follow("mm")
-	if err != nil {
-		return err
-	}
-	page := uint64(r.k.PageSize())
-	total, err := mm.Uint("total_vm")
-	if err != nil {
-		return err
-	}
-	pages, err := r.resident(mm)
-	t.VSZ, t.RSS = total*page, pages*page
-	return err
-}
-
-// residentCounters are the indices that make up the resident set: file, anonymous and
-// shared memory; index 2 counts swap entries (enum in include/linux/mm_types_task.h).
-var residentCounters = []uint64{0, 1, 3}
-
-// resident adds the counters of mm.rss_stat: an array of counters until 6.1, one of
-// percpu_counters since (f1a7941243c1), of which each CPU holds back a part.
-func (r *taskReader) resident(mm Object) (pages uint64, err error) {
-	stat, err := mm.Member("rss_stat.count", "rss_stat")
-	if err != nil {
-		return 0, err
-	}
-	sum := int64(0)
-	for _, i := range residentCounters {
-		o, err := stat.Index(i)
-		if err != nil {
-			return 0, err
-		}
-		n, err := o.Int("counter", "count")
-		if err != nil {
-			return 0, err
-		}
-		held, err := r.held(o)
-		if err != nil {
-			return 0, err
-		}
-		sum += n + held
-	}
-	return uint64(max(0, sum)), nil
-}
-
-// held is what the CPUs hold back of a percpu_counter; 0 for a plain counter.
-func (r *taskReader) held(o Object) (sum int64, err error) {
-	if !o.Has("counters") {
-		return 0, nil
-	}
-	for _, cpu := range r.areas {
-		part, err := o.PerCPU(cpu, "counters")
-		if err != nil {
-			return 0, err
-		}
-		n, err := part.Int()
-		if err != nil {
-			return 0, err
-		}
-		sum += n
-	}
-	return sum, nil
 }
 
 // Stack unwinds a task: from the registers of its CPU when it ran, else from where it went
