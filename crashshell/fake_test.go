@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kautopsy/kautopsy/internal/guesttest"
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 )
 
 // The fake crash is this test program itself, started with crash's options. What it does at
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 			exitNow(fakeCrash(os.Args[1:]))
 		}
 	}
-	guesttest.Main(m)
+	dumptest.RunTests(m)
 }
 
 // exitNow ends the process without the second that the race detector sleeps at os.Exit.

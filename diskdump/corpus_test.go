@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,24 +14,10 @@ import (
 	"github.com/kautopsy/kautopsy/phys"
 )
 
-// corpus names a file of the recorded dumps; the test is skipped without them.
-func corpus(t *testing.T, name ...string) string {
-	t.Helper()
-	dir := os.Getenv("KAUTOPSY_CORPUS")
-	if dir == "" {
-		t.Skip("KAUTOPSY_CORPUS does not name the folder of recorded dumps")
-	}
-	file := filepath.Join(append([]string{dir}, name...)...)
-	if _, err := os.Stat(file); err != nil {
-		t.Skip(err)
-	}
-	return file
-}
-
 // corpusBytes reads a file of the corpus, unpacked if it is packed.
 func corpusBytes(t *testing.T, name ...string) []byte {
 	t.Helper()
-	file := corpus(t, name...)
+	file := dumptest.Corpus(t, name...)
 	if strings.HasSuffix(file, ".xz") {
 		var b bytes.Buffer
 		if err := dumptest.Unxz(&b, file); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/symbols/dwarf"
 )
@@ -18,7 +19,7 @@ func TestCFIOf61(t *testing.T) {
 	if name == "" {
 		t.Skip("KAUTOPSY_VMLINUX names no vmlinux with debug information")
 	}
-	dump := corpusDump(t, filepath.Join(corpus(t), "6.1", "vmcore.raw"))
+	dump := corpusDump(t, filepath.Join(dumptest.Corpus(t), "6.1", "vmcore.raw"))
 	by := openWith(t, dump, kernel.Options{})
 	names := map[string]string{"": name}
 	tree := filepath.Join(filepath.Dir(name), "../lib/modules")

@@ -9,16 +9,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/kernel"
 )
 
 // TestCorpus compares the dumps of distribution kernels with what was recorded before they
 // died.
 func TestCorpus(t *testing.T) {
-	dir := corpus(t)
+	dir := dumptest.Corpus(t)
 	for _, version := range []string{"5.10", "6.1", "6.12", "7.2"} {
 		t.Run(version, func(t *testing.T) {
-			k := openKernel(t, unpacked(t, filepath.Join(dir, version, "vmcore.raw.xz")))
+			k := openKernel(t, dumptest.Unpacked(t, filepath.Join(dir, version, "vmcore.raw.xz")))
 			tr := truth{t, filepath.Join(dir, version, "truth")}
 			tr.all(k)
 			compareTasks(t, k, tr.text("stat.txt"))
@@ -67,8 +68,8 @@ func bootTime(tr truth) time.Time {
 // TestCorpusARM64: an ELF that QEMU wrote, without a crash path of its own. Its truth is
 // what the guest said before the crash and its console afterwards.
 func TestCorpusARM64(t *testing.T) {
-	dir := filepath.Join(corpus(t), "arm64")
-	k := openKernel(t, unpacked(t, filepath.Join(dir, "vmcore.elf.xz")))
+	dir := filepath.Join(dumptest.Corpus(t), "arm64")
+	k := openKernel(t, dumptest.Unpacked(t, filepath.Join(dir, "vmcore.elf.xz")))
 	tr := truth{t, filepath.Join(dir, "truth")}
 	log, err := k.LogText(t.Context())
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kautopsy/kautopsy/internal/guesttest"
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols/dwarf"
@@ -33,7 +33,7 @@ func (d debugFiles) OpenDebug(_ context.Context, w kernel.Want) (*dwarf.File, er
 		return nil, dwarf.ErrNoDebug
 	}
 	d.asked[w.Module] = w
-	r, err := os.Open(guesttest.Unpacked(d.t, name))
+	r, err := os.Open(dumptest.Unpacked(d.t, name))
 	if err != nil {
 		return nil, err
 	}

@@ -25,8 +25,8 @@ func TestOverfiltered(t *testing.T) {
 	}
 	for _, name := range []string{"6.12", "7.2"} {
 		t.Run(name, func(t *testing.T) {
-			dir := filepath.Join(corpus(t), name)
-			path := unpacked(t, filepath.Join(dir, "vmcore.raw.xz"))
+			dir := filepath.Join(dumptest.Corpus(t), name)
+			path := dumptest.Unpacked(t, filepath.Join(dir, "vmcore.raw.xz"))
 			whole := openKernel(t, path)
 			part := overfiltered(t, path, filepath.Join(dir, "truth/overfiltered.pfns"))
 			want, got := map[uint64]bool{}, map[uint64]bool{}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/kautopsy/kautopsy/internal/arch"
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols"
@@ -17,7 +18,7 @@ import (
 // TestStackCorpusARM64: QEMU stopped one processor in panic's endless loop, the other where
 // an interrupt from the first had come out of a process.
 func TestStackCorpusARM64(t *testing.T) {
-	dir := filepath.Join(corpus(t), "arm64")
+	dir := filepath.Join(dumptest.Corpus(t), "arm64")
 	k := openKernel(t, corpusDump(t, filepath.Join(dir, "vmcore.elf")))
 	stacks := cpuStacks(t, k)
 	for i, kind := range []kernel.FrameKind{kernel.FrameSyscall, kernel.FrameIRQ} {

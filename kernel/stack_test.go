@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/kernel"
 )
 
@@ -52,7 +53,7 @@ func TestStackErased(t *testing.T) {
 // TestStackCorpus compares the dumps of distribution kernels with their own call traces and
 // with /proc/PID/stack of their tasks.
 func TestStackCorpus(t *testing.T) {
-	dir := corpus(t)
+	dir := dumptest.Corpus(t)
 	least := map[string]int{"5.10": 90, "6.1": 90, "6.12": 90, "7.2": 90}
 	for version, n := range least {
 		t.Run(version, func(t *testing.T) {
@@ -69,7 +70,7 @@ func TestStackCorpus(t *testing.T) {
 
 // TestStackKinds: crashes in interrupts, in NMI, on a full stack.
 func TestStackKinds(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(corpus(t), "kinds", "*", "vmcore.zstd"))
+	files, err := filepath.Glob(filepath.Join(dumptest.Corpus(t), "kinds", "*", "vmcore.zstd"))
 	if err != nil || len(files) == 0 {
 		t.Skipf("no dumps in kinds of the corpus (the lab makes them), %v", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 )
 
 // TestTiny compares the dump of a small 6.12 kernel with what was recorded before it died.
@@ -21,7 +23,7 @@ func TestTinyContainers(t *testing.T) {
 	}
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
-			k := openKernel(t, unpacked(t, filepath.Join(tiny, name)))
+			k := openKernel(t, dumptest.Unpacked(t, filepath.Join(tiny, name)))
 			truth{t, tiny + "/truth"}.all(k)
 			if !strings.Contains(string(k.Dump().Header.EraseInfo), "erase __start_BTF size ") {
 				t.Errorf("eraseinfo %q", k.Dump().Header.EraseInfo)

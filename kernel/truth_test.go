@@ -3,7 +3,6 @@ package kernel_test
 import (
 	"bytes"
 	"encoding/hex"
-	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -21,33 +20,7 @@ import (
 
 const tiny = "../testdata/tiny"
 
-// corpus is the folder of real dumps that KAUTOPSY_CORPUS names; without it the test is
-// skipped.
-func corpus(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("KAUTOPSY_CORPUS")
-	if dir == "" {
-		t.Skip("KAUTOPSY_CORPUS is not set: no real dumps but testdata/tiny")
-	}
-	return dir
-}
-
-// unpacker keeps what tests unpack until all are done.
-var unpacker dumptest.Unpacker
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := unpacker.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.Exit(code)
-}
-
-// unpacked is the name of a file; one that is packed with xz is unpacked.
-func unpacked(t testing.TB, name string) string {
-	t.Helper()
-	return unpacker.File(t, name)
-}
+func TestMain(m *testing.M) { dumptest.RunTests(m) }
 
 // openKernel opens the kernel of a dump file.
 func openKernel(t testing.TB, name string) *kernel.Kernel {
@@ -135,7 +108,7 @@ func (tr truth) symbols(k *kernel.Kernel) {
 // kallsyms reads /proc/kallsyms: the lines of the kernel and those of modules.
 func (tr truth) kallsyms() (lines [2][]string) {
 	tr.Helper()
-	b, err := os.ReadFile(unpacked(tr, filepath.Join(tr.dir, "kallsyms.xz")))
+	b, err := os.ReadFile(dumptest.Unpacked(tr, filepath.Join(tr.dir, "kallsyms.xz")))
 	if err != nil {
 		tr.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/kernel"
 )
 
@@ -27,7 +28,7 @@ func TestWithoutBTFOf61(t *testing.T) {
 		t.Skip("KAUTOPSY_VMLINUX names no vmlinux with debug information")
 	}
 	files := debugFiles{t, map[string]string{"": name}, map[string]kernel.Want{}}
-	sameAnswers(t, corpusDump(t, filepath.Join(corpus(t), "6.1", "vmcore.raw")), files, 100)
+	sameAnswers(t, corpusDump(t, filepath.Join(dumptest.Corpus(t), "6.1", "vmcore.raw")), files, 100)
 }
 
 func sameAnswers(t *testing.T, dump string, files debugFiles, least int) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols"
@@ -112,7 +113,7 @@ func scanned(t *testing.T, k *kernel.Kernel) {
 
 // TestTypesARM64: a kernel that names no data still has its types.
 func TestTypesARM64(t *testing.T) {
-	k := openKernel(t, corpusDump(t, filepath.Join(corpus(t), "arm64", "vmcore.elf")))
+	k := openKernel(t, corpusDump(t, filepath.Join(dumptest.Corpus(t), "arm64", "vmcore.elf")))
 	b := readBTF(t, k)
 	sameAsVMCoreInfo(t, k, b, 60)
 	kinds(t, b, nil)
@@ -121,7 +122,7 @@ func TestTypesARM64(t *testing.T) {
 // TestTypesCorpus does the same for distribution kernels: the kinds of BTF they have and
 // the modules with types are those that bpftool and pahole count.
 func TestTypesCorpus(t *testing.T) {
-	dir := corpus(t)
+	dir := dumptest.Corpus(t)
 	for _, c := range []struct {
 		version  string
 		modules  int
@@ -156,7 +157,7 @@ func corpusDump(t testing.TB, name string) string {
 	if _, err := os.Stat(name); err == nil {
 		return name
 	}
-	return unpacked(t, name+".xz")
+	return dumptest.Unpacked(t, name+".xz")
 }
 
 func readBTF(t testing.TB, k *kernel.Kernel) *symbols.BTF {
@@ -418,7 +419,7 @@ func moduleTypes(t *testing.T, k *kernel.Kernel, want int) {
 
 // TestTypesAsCrash compares struct task_struct of 6.1 with what crash prints of it.
 func TestTypesAsCrash(t *testing.T) {
-	dir := corpus(t)
+	dir := dumptest.Corpus(t)
 	k := openKernel(t, corpusDump(t, filepath.Join(dir, "6.1", "vmcore.raw")))
 	task, err := symbols.Find(readBTF(t, k), "struct task_struct")
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/symbols"
 )
@@ -18,7 +19,7 @@ func TestTrees(t *testing.T) {
 	t.Run("tiny", func(t *testing.T) {
 		trees(t, openKernel(t, tiny+"/vmcore.zlib"), truth{t, tiny + "/truth"})
 	})
-	dir := corpus(t)
+	dir := dumptest.Corpus(t)
 	for _, name := range []string{"5.10/vmcore.raw", "6.1/vmcore.raw", "6.12/vmcore.raw", "7.2/vmcore.raw", "arm64/vmcore.elf"} {
 		t.Run(filepath.Dir(name), func(t *testing.T) {
 			k := openKernel(t, corpusDump(t, filepath.Join(dir, name)))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols"
@@ -104,7 +105,7 @@ func TestValueAbsent(t *testing.T) {
 
 // TestValueAsCrash compares a task_struct with what crash 9.0.2 prints of it.
 func TestValueAsCrash(t *testing.T) {
-	dir := corpus(t)
+	dir := dumptest.Corpus(t)
 	k := openKernel(t, corpusDump(t, filepath.Join(dir, "6.1", "vmcore.raw")))
 	tr := truth{t, filepath.Join(dir, "crash-transcripts", "9.0.2")}
 	head, text, _ := strings.Cut(tr.text("task.txt"), "struct task_struct ")

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/vmcore"
 )
@@ -12,10 +13,10 @@ import (
 // TestCorpus compares the pages of the dumps of distribution kernels with the memory they
 // were made of, and with what other programs make and read of them.
 func TestCorpus(t *testing.T) {
-	dir := corpus(t)
+	dir := dumptest.Corpus(t)
 	for _, version := range []string{"5.10", "6.1", "6.12", "7.2"} {
 		t.Run(version, func(t *testing.T) {
-			name := unpack(t, filepath.Join(dir, version, "vmcore.raw.xz"))
+			name := dumptest.Unpacked(t, filepath.Join(dir, version, "vmcore.raw.xz"))
 			truth := filepath.Join(dir, version, "truth")
 			readRecorded(t, filepath.Join(truth, "pages.sha256")).check(t, open(t, name, nil))
 			t.Run("libkdumpfile", func(t *testing.T) { sameAsLibkdumpfile(t, name) })
@@ -27,10 +28,10 @@ func TestCorpus(t *testing.T) {
 // TestCorpusQEMU: the ELF and the kdump file that QEMU wrote of one guest hold the same
 // frames, all of them.
 func TestCorpusQEMU(t *testing.T) {
-	dir := filepath.Join(corpus(t), "qemu")
+	dir := filepath.Join(dumptest.Corpus(t), "qemu")
 	for _, target := range []string{"x64", "i386", "a64", "arm", "ppc64", "rv64", "rv32", "s390x"} {
 		t.Run(target, func(t *testing.T) {
-			e := open(t, unpack(t, filepath.Join(dir, target+".elf.xz")), nil)
+			e := open(t, dumptest.Unpacked(t, filepath.Join(dir, target+".elf.xz")), nil)
 			k := open(t, filepath.Join(dir, target+".kdump-zlib"), nil)
 			n := samePresent(t, k, e)
 			m := samePresent(t, e, k)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -81,24 +80,7 @@ const corpusLimit = 16 << 20
 // unpacked is the start of a file of the corpus, decoded if it is packed.
 func unpacked(t *testing.T, parts ...string) []byte {
 	t.Helper()
-	corpus := os.Getenv("KAUTOPSY_CORPUS")
-	if corpus == "" {
-		t.Skip("KAUTOPSY_CORPUS names no folder with the real dumps")
-	}
-	name := filepath.Join(append([]string{corpus}, parts...)...)
-	if strings.HasSuffix(name, ".xz") {
-		packed := name
-		name = filepath.Join(t.TempDir(), "unpacked")
-		out, err := os.Create(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer out.Close()
-		if err := dumptest.Unxz(out, packed); err != nil {
-			t.Fatal(err)
-		}
-	}
-	f, err := os.Open(name)
+	f, err := os.Open(dumptest.Unpacked(t, dumptest.Corpus(t, parts...)))
 	if err != nil {
 		t.Fatal(err)
 	}

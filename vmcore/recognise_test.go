@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 )
 
 func recogniseBytes(file []byte, name string) error {
@@ -186,7 +188,7 @@ func TestRecogniseCorpus(t *testing.T) {
 	if err := recogniseBytes(file, "x64.migration"); !strings.Contains(err.Error(), "QEMU migration stream") {
 		t.Error(err)
 	}
-	texts, err := filepath.Glob(filepath.Join(os.Getenv("KAUTOPSY_CORPUS"), "kinds", "*.txt"))
+	texts, err := filepath.Glob(dumptest.Corpus(t, "kinds", "*.txt"))
 	if err != nil || len(texts) == 0 {
 		t.Fatal("no kernel logs", err)
 	}

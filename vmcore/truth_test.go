@@ -17,33 +17,7 @@ import (
 
 const tiny = "../testdata/tiny/"
 
-// corpus is the folder of real dumps that KAUTOPSY_CORPUS names; without it the test is
-// skipped.
-func corpus(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("KAUTOPSY_CORPUS")
-	if dir == "" {
-		t.Skip("KAUTOPSY_CORPUS is not set: no real dumps but testdata/tiny")
-	}
-	return dir
-}
-
-// unpacker keeps what tests unpack until all are done.
-var unpacker dumptest.Unpacker
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := unpacker.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.Exit(code)
-}
-
-// unpack is the name of what is in a file packed with xz.
-func unpack(t testing.TB, name string) string {
-	t.Helper()
-	return unpacker.File(t, name)
-}
+func TestMain(m *testing.M) { dumptest.RunTests(m) }
 
 // readAll reads every page of a dump.
 func readAll(t testing.TB, d *vmcore.Dump) map[phys.PFN][]byte {
@@ -152,7 +126,7 @@ func TestTinyContainers(t *testing.T) {
 	if testing.Short() {
 		return
 	}
-	flat := open(t, unpack(t, tiny+"vmcore.flat.xz"), nil)
+	flat := open(t, dumptest.Unpacked(t, tiny+"vmcore.flat.xz"), nil)
 	if !flat.Header.Flattened {
 		t.Error("not flattened")
 	}

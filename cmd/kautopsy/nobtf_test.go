@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kautopsy/kautopsy/internal/guesttest"
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 )
 
 // TestWithoutBTF: on a kernel without BTF the answers are those by BTF when its vmlinux is
@@ -16,7 +16,7 @@ func TestWithoutBTF(t *testing.T) {
 		t.Skip("40 MB of DWARF in short mode")
 	}
 	dump := tiny(t, "vmcore.zlib")
-	vmlinux := guesttest.Unpacked(t, "../../testdata/tiny/vmlinux.debug.xz")
+	vmlinux := dumptest.Unpacked(t, "../../testdata/tiny/vmlinux.debug.xz")
 	cache := t.TempDir()
 	getenv := func(name string) string { return map[string]string{"XDG_CACHE_HOME": cache}[name] }
 	for _, command := range []string{"ps", "bt --all", "log", "mod", "struct task_struct", "p jiffies_64", "files --all"} {

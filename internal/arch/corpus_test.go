@@ -8,16 +8,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/phys"
 )
 
-// A corpus of real dumps is optional: KAUTOPSY_CORPUS names a directory with
-// */vmcore.raw (kdump-compressed, pages stored raw, unfiltered) and */vmcore.elf.
+func TestMain(m *testing.M) { dumptest.RunTests(m) }
 
 // rawDump is just enough of a reader for such files.
 type rawDump struct {
@@ -125,34 +124,32 @@ func (d *rawDump) hints() Hints {
 
 // corpus runs check on every dump of the corpus.
 func corpus(t *testing.T, check func(t *testing.T, d *rawDump, a Arch)) {
-	dir := os.Getenv("KAUTOPSY_CORPUS")
-	if dir == "" {
-		t.Skip("KAUTOPSY_CORPUS is not set")
-	}
-	for pattern, open := range map[string]func(*os.File) (*rawDump, error){"vmcore.raw": openKdump, "vmcore.elf": openELF} {
-		names, _ := filepath.Glob(filepath.Join(dir, "*", pattern))
-		for _, name := range names {
-			t.Run(filepath.Base(filepath.Dir(name)), func(t *testing.T) {
-				f, err := os.Open(name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer f.Close()
-				d, err := open(f)
-				if err != nil {
-					t.Fatal(err)
-				}
-				uname := "x86_64"
-				if len(d.loads) > 0 {
-					uname = "aarch64"
-				}
-				a, err := ByName(uname)
-				if err != nil {
-					t.Fatal(err)
-				}
-				check(t, d, a)
-			})
-		}
+	for _, machine := range []struct {
+		name, file, uname string
+		open              func(*os.File) (*rawDump, error)
+	}{
+		{"5.10", "vmcore.raw.xz", "x86_64", openKdump},
+		{"6.1", "vmcore.raw.xz", "x86_64", openKdump},
+		{"6.12", "vmcore.raw.xz", "x86_64", openKdump},
+		{"7.2", "vmcore.raw.xz", "x86_64", openKdump},
+		{"arm64", "vmcore.elf.xz", "aarch64", openELF},
+	} {
+		t.Run(machine.name, func(t *testing.T) {
+			f, err := os.Open(dumptest.Unpacked(t, dumptest.Corpus(t, machine.name, machine.file)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			d, err := machine.open(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, err := ByName(machine.uname)
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(t, d, a)
+		})
 	}
 }
 

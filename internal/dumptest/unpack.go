@@ -13,16 +13,15 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// Unpacker unpacks files that are packed with xz, each once for all tests that ask for it.
-// Close it in TestMain.
-type Unpacker struct {
+// unpacker unpacks files that are packed with xz, each once for all tests that ask for it.
+type unpacker struct {
 	mu   sync.Mutex
 	dir  string
 	done map[string]string
 }
 
-// File is the name of the unpacked file; of a file that is not packed its own.
-func (u *Unpacker) File(t testing.TB, name string) string {
+// file is the name of the unpacked file; of a file that is not packed its own.
+func (u *unpacker) file(t testing.TB, name string) string {
 	t.Helper()
 	if !strings.HasSuffix(name, ".xz") {
 		return name
@@ -40,8 +39,8 @@ func (u *Unpacker) File(t testing.TB, name string) string {
 	return out
 }
 
-// unpack writes the unpacked file into the Unpacker's own folder.
-func (u *Unpacker) unpack(name string) (out string, err error) {
+// unpack writes the unpacked file into the unpacker's own folder.
+func (u *unpacker) unpack(name string) (out string, err error) {
 	if u.dir == "" {
 		if u.dir, err = os.MkdirTemp("", "unpacked"); err != nil {
 			return "", err
@@ -77,8 +76,8 @@ func Unxz(w io.Writer, name string) error {
 	return err
 }
 
-// Close removes what was unpacked.
-func (u *Unpacker) Close() error {
+// close removes what was unpacked.
+func (u *unpacker) close() error {
 	if u.dir == "" {
 		return nil
 	}

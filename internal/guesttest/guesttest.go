@@ -31,30 +31,14 @@ var files = []struct{ name, dump string }{
 	{"arm64", "vmcore.elf.xz"},
 }
 
-// unpacker keeps what tests unpack until all are done.
-var unpacker dumptest.Unpacker
-
-// Main runs a package's tests and removes what they unpacked: call it from TestMain.
-func Main(m *testing.M) {
-	code := m.Run()
-	if err := unpacker.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.Exit(code)
-}
-
 // Each runs a test for every guest: the small one always, those of the corpus where it is.
 func Each(t *testing.T, test func(t *testing.T, g Guest)) {
 	t.Helper()
 	t.Run("tiny", func(t *testing.T) { test(t, Tiny(t)) })
 	for _, f := range files {
 		t.Run(f.name, func(t *testing.T) {
-			corpus := os.Getenv("KAUTOPSY_CORPUS")
-			if corpus == "" {
-				t.Skip("KAUTOPSY_CORPUS is not set: no real dumps but testdata/tiny")
-			}
-			dir := filepath.Join(corpus, f.name)
-			k := Open(t, unpacker.File(t, filepath.Join(dir, f.dump)))
+			dir := dumptest.Corpus(t, f.name)
+			k := Open(t, dumptest.Unpacked(t, filepath.Join(dir, f.dump)))
 			test(t, Guest{k, f.name, filepath.Join(dir, "truth")})
 		})
 	}

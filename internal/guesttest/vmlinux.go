@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/kernel"
 )
 
@@ -16,7 +17,7 @@ import (
 // at its place in the guest's memory. What was not kept is zeroes.
 func VMLinux(t testing.TB) string {
 	t.Helper()
-	debug := Unpacked(t, filepath.Join(tiny(t), "vmlinux.debug.xz"))
+	debug := dumptest.Unpacked(t, filepath.Join(tiny(t), "vmlinux.debug.xz"))
 	name := debug + ".whole" // Main removes it with what was unpacked
 	if _, err := os.Stat(name); err == nil {
 		return name

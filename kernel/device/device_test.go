@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/internal/guesttest"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/kernel/device"
@@ -14,7 +15,7 @@ import (
 	"github.com/kautopsy/kautopsy/symbols"
 )
 
-func TestMain(m *testing.M) { guesttest.Main(m) }
+func TestMain(m *testing.M) { dumptest.RunTests(m) }
 
 // named are the guests whose kernel names its variables; nothing of this is found in the
 // other.

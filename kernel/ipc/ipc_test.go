@@ -7,13 +7,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/internal/guesttest"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/kernel/ipc"
 	"github.com/kautopsy/kautopsy/phys"
 )
 
-func TestMain(m *testing.M) { guesttest.Main(m) }
+func TestMain(m *testing.M) { dumptest.RunTests(m) }
 
 func namespace(t *testing.T, k *kernel.Kernel) kernel.Object {
 	t.Helper()

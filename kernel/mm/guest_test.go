@@ -5,10 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kautopsy/kautopsy/internal/guesttest"
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 )
 
-func TestMain(m *testing.M) { guesttest.Main(m) }
+func TestMain(m *testing.M) { dumptest.RunTests(m) }
 
 // fields splits each line of a truth file into words; lines that begin with # are left out.
 func fields(text string) (lines [][]string) {

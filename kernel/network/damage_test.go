@@ -7,11 +7,10 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/kautopsy/kautopsy/internal/guesttest"
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/kernel/network"
 	"github.com/kautopsy/kautopsy/phys"
@@ -24,11 +23,8 @@ func TestHostile(t *testing.T) {
 	if testing.Short() {
 		t.Skip("walks many dumps in short mode")
 	}
-	corpus := os.Getenv("KAUTOPSY_CORPUS")
-	if corpus == "" {
-		t.Skip("KAUTOPSY_CORPUS is not set: the small guest has no network")
-	}
-	file, err := os.ReadFile(guesttest.Unpacked(t, filepath.Join(corpus, "6.1", "vmcore.raw.xz")))
+	// the small guest has no network
+	file, err := os.ReadFile(dumptest.Unpacked(t, dumptest.Corpus(t, "6.1", "vmcore.raw.xz")))
 	if err != nil {
 		t.Fatal(err)
 	}

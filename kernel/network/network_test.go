@@ -10,13 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/internal/guesttest"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/kernel/network"
 	"github.com/kautopsy/kautopsy/symbols"
 )
 
-func TestMain(m *testing.M) { guesttest.Main(m) }
+func TestMain(m *testing.M) { dumptest.RunTests(m) }
 
 // namespace is that of process 1.
 func namespace(t *testing.T, k *kernel.Kernel) kernel.Object {

@@ -8,11 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/internal/guesttest"
 	"github.com/kautopsy/kautopsy/kernel/sched"
 )
 
-func TestMain(m *testing.M) { guesttest.Main(m) }
+func TestMain(m *testing.M) { dumptest.RunTests(m) }
 
 // unnamed tells that a guest's kernel does not name its data.
 func unnamed(g guesttest.Guest) bool { return g.Name == "arm64" }

@@ -9,12 +9,13 @@ import (
 
 	"github.com/google/pprof/profile"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/internal/guesttest"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/kernel/stacks"
 )
 
-func TestMain(m *testing.M) { guesttest.Main(m) }
+func TestMain(m *testing.M) { dumptest.RunTests(m) }
 
 func read(t testing.TB, k *kernel.Kernel) (list []kernel.TaskStack) {
 	t.Helper()

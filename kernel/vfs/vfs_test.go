@@ -5,12 +5,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/internal/guesttest"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/kernel/vfs"
 )
 
-func TestMain(m *testing.M) { guesttest.Main(m) }
+func TestMain(m *testing.M) { dumptest.RunTests(m) }
 
 // fdLine is a file as fds.txt has it, as far as memory tells: "3 pipe:[14] | pos: 0 |
 // flags: 00 | ino: 14". Before 5.14 fdinfo had no inode.

@@ -12,12 +12,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/internal/guesttest"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/symbols/disasm"
 )
 
-func TestMain(m *testing.M) { guesttest.Main(m) }
+func TestMain(m *testing.M) { dumptest.RunTests(m) }
 
 // peer is objdump for a machine.
 type peer struct {

@@ -8,18 +8,18 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/kautopsy/kautopsy/internal/guesttest"
+	"github.com/kautopsy/kautopsy/internal/dumptest"
 	"github.com/kautopsy/kautopsy/symbols/dwarf"
 )
 
-func TestMain(m *testing.M) { guesttest.Main(m) }
+func TestMain(m *testing.M) { dumptest.RunTests(m) }
 
 const tiny = "../../testdata/tiny/"
 
 // open opens a file of the small kernel, unpacked.
 func open(t testing.TB, name string) (*dwarf.File, string) {
 	t.Helper()
-	name = guesttest.Unpacked(t, tiny+name)
+	name = dumptest.Unpacked(t, tiny+name)
 	r, err := os.Open(name)
 	if err != nil {
 		t.Fatal(err)
