@@ -9,6 +9,7 @@ import (
 	"sort"
 	"sync"
 
+	"github.com/kautopsy/kautopsy/internal/bin"
 	"github.com/kautopsy/kautopsy/internal/elfnote"
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols"
@@ -29,6 +30,12 @@ type Want struct {
 	Module  string // as the kernel names it (virtio_net, never virtio-net); "" is the kernel itself
 	BuildID []byte // nil: the dump does not say
 	Release string // uname -r, "" when the dump does not say
+
+	// Doubtful: BuildID was not read from the kernel's notes in memory but from
+	// VMCOREINFO, where some kernels wrote garbage (see BuildID).
+	Doubtful   bool
+	Banner     string // linux_banner of the kernel, "" where it cannot be read
+	SrcVersion string // of a module, "" where the dump does not say
 }
 
 // DebugFile is the debug information of the kernel, or of a module, and where in the dump
@@ -37,6 +44,7 @@ type DebugFile struct {
 	*dwarf.File
 	Module string
 
+	moved uint64      // the kernel, by KASLR
 	spans []debugSpan // in order of their place in the dump
 }
 
@@ -107,15 +115,8 @@ func (k *Kernel) openDebug(ctx context.Context, module string) (*DebugFile, erro
 	if k.debug == nil {
 		return nil, dwarf.ErrNoDebug
 	}
-	w := Want{Module: module}
-	if k.info != nil {
-		w.Release = k.info.Release()
-	}
-	place := k.placeKernel
-	if module == "" {
-		w.BuildID = k.BuildID()
-	} else {
-		w.BuildID = k.moduleBuildID(ctx, module)
+	w, place := k.DebugWant(ctx, module), k.placeKernel
+	if module != "" {
 		place = k.placeModule
 	}
 	f, err := k.debug.OpenDebug(ctx, w)
@@ -137,8 +138,8 @@ const maxKernelNotes = 1 << 16
 // its memory, which are right where VMCOREINFO's are garbage (5.15.168 to 6.11.9 in part,
 // until 905415ff3ffb was mended), else from VMCOREINFO.
 func (k *Kernel) BuildID() []byte {
-	from, err1 := k.Symbol("__start_notes")
-	to, err2 := k.Symbol("__stop_notes")
+	from, err1 := k.ownSymbol("__start_notes")
+	to, err2 := k.ownSymbol("__stop_notes")
 	if err1 == nil && err2 == nil && to.Addr-from.Addr <= maxKernelNotes {
 		notes := make([]byte, to.Addr-from.Addr)
 		n, _ := k.ReadVirt(notes, from.Addr)
@@ -156,18 +157,41 @@ func (k *Kernel) BuildID() []byte {
 	return id
 }
 
-// moduleBuildID is what the dump says of a module's file, nil when it does not.
-func (k *Kernel) moduleBuildID(ctx context.Context, name string) []byte {
+// DebugWant is what DebugFile asks for: what the dump says of the kernel, or of a module, by
+// which its file is known.
+func (k *Kernel) DebugWant(ctx context.Context, module string) Want {
+	u, _ := k.Utsname() // what is known stands in it, beside the error
+	w := Want{Module: module, Release: u.Release}
+	if module == "" {
+		_, err := k.ownSymbol("__start_notes")
+		w.BuildID, w.Doubtful, w.Banner = k.BuildID(), err != nil, k.banner()
+		return w
+	}
 	for m, err := range k.ModuleInfos(ctx) {
-		if m.Name == name {
-			id, _ := hex.DecodeString(m.BuildID)
-			return id
+		if m.Name == module {
+			w.BuildID, _ = hex.DecodeString(m.BuildID)
+			w.SrcVersion = m.SrcVersion
+			break
 		}
 		if err != nil && m.Name == "" {
 			break
 		}
 	}
-	return nil
+	return w
+}
+
+// maxBanner bounds a kernel's banner, which is a line.
+const maxBanner = 1024
+
+// banner is linux_banner, "" where it cannot be read.
+func (k *Kernel) banner() string {
+	s, err := k.ownSymbol("linux_banner")
+	if err != nil {
+		return ""
+	}
+	b := make([]byte, maxBanner)
+	n, _ := k.ReadVirt(b, s.Addr) // the bytes before an absence
+	return bin.CString(b[:n])
 }
 
 // placeKernel finds how far the kernel was moved from where it was linked (KASLR): by a
@@ -201,15 +225,21 @@ func (k *Kernel) kernelSymbol(name string) (uint64, error) {
 			return a, nil
 		}
 	}
-	s, err := k.Symbol(name)
+	s, err := k.ownSymbol(name)
 	return s.Addr, err
 }
 
-// everywhere places a file whose addresses are those of the dump less moved.
+// everywhere places a file whose addresses are those of the dump less moved. Per-CPU
+// variables that are counted from 0 (x86_64 until 6.14) are not moved.
 func (d *DebugFile) everywhere(moved uint64) {
+	d.moved = moved
 	for _, s := range d.Sections() {
+		at := s.Addr + moved
+		if s.Addr == 0 {
+			at = 0
+		}
 		if s.Size > 0 {
-			d.spans = append(d.spans, debugSpan{s.Addr + moved, s.Addr, s.Size})
+			d.spans = append(d.spans, debugSpan{at, s.Addr, s.Size})
 		}
 	}
 	d.sortSpans()

@@ -4,7 +4,8 @@
 //
 //	kernel.go    Open; what is missing, as data
 //	address.go   virtual memory: image, direct map, page tables
-//	symbol.go    names and addresses: kallsyms in memory, modules
+//	symbol.go    names and addresses: kallsyms in memory, modules; symbol_vmlinux.go what
+//	             vmlinux adds where kallsyms has no names
 //	types.go     types: BTF in memory, else debug information; types_module.go those of modules,
 //	             types_object.go reads by them
 //	value.go     values with all their members, value_text.go prints them; expr.go names them as C does
@@ -38,7 +39,8 @@ import (
 // Options of Open; the zero value (or nil) is what a user wants.
 type Options struct {
 	// Context bounds what Open may take: the dump of a hypervisor that left no
-	// VMCOREINFO is scanned for one, all of its memory if need be. nil is
+	// VMCOREINFO is scanned for one, all of its memory if need be. It bounds as well what
+	// questions without a context of their own read of debug information. nil is
 	// context.Background().
 	Context context.Context
 
@@ -53,10 +55,25 @@ type Options struct {
 	// IgnoreBTF takes types from DebugInfo as if the kernel had none of its own: to
 	// compare them, and to see what a kernel without BTF gets.
 	IgnoreBTF bool
+
+	// Kallsyms says how much of the kernel's own symbol table is taken; the zero value is
+	// all of it. Less is for the same ends as IgnoreBTF.
+	Kallsyms Kallsyms
 }
+
+// Kallsyms is how much a kernel names of itself.
+type Kallsyms int
+
+// What kernels name.
+const (
+	KallsymsAll       Kallsyms = iota // functions and data, as CONFIG_KALLSYMS_ALL does
+	KallsymsFunctions                 // functions, as without CONFIG_KALLSYMS_ALL
+	KallsymsNone                      // nothing, as without CONFIG_KALLSYMS
+)
 
 // Kernel is the kernel in a dump. It is safe for many goroutines.
 type Kernel struct {
+	ctx  context.Context // of Options
 	dump *vmcore.Dump
 	info *vmcore.VMCoreInfo // nil: see infoErr
 	arch arch.Arch          // nil: see archErr
@@ -64,9 +81,14 @@ type Kernel struct {
 
 	infoErr, archErr, spaceErr error
 
+	ownOnce sync.Once // of kallsyms in memory
+	own     *symbols.Table
+	ownErr  error
+
 	symOnce sync.Once
 	table   *symbols.Table
 	symErr  error
+	fileErr error // why vmlinux did not add to it
 
 	exportOnce sync.Once
 	exported   *symbols.Table
@@ -96,6 +118,7 @@ type Kernel struct {
 	debug      DebugInfo // nil: none
 	cacheDir   string
 	ignoreBTF  bool
+	kallsyms   Kallsyms
 	ignoreORC  bool // for tests of stacks without it
 	debugMu    sync.Mutex
 	debugFiles map[string]*debugAnswer // by module
@@ -111,9 +134,9 @@ func Open(d *vmcore.Dump, o *Options) (*Kernel, error) {
 	if o != nil && o.Context != nil {
 		ctx = o.Context
 	}
-	k := &Kernel{dump: d}
+	k := &Kernel{ctx: ctx, dump: d}
 	if o != nil {
-		k.debug, k.cacheDir, k.ignoreBTF = o.DebugInfo, o.CacheDir, o.IgnoreBTF
+		k.debug, k.cacheDir, k.ignoreBTF, k.kallsyms = o.DebugInfo, o.CacheDir, o.IgnoreBTF, o.Kallsyms
 	}
 	k.info, k.infoErr = d.VMCoreInfo(ctx)
 	if err := ctx.Err(); err != nil {

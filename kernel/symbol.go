@@ -7,19 +7,57 @@ import (
 
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols"
+	"github.com/kautopsy/kautopsy/symbols/dwarf"
 )
 
 // Symbols is the kernel's own symbol table, from kallsyms in its memory: by VMCOREINFO's
-// addresses, or by a scan of the kernel image. It needs no page tables. The answer is kept;
-// a table read in part comes with an error that says what is missing.
+// addresses, or by a scan of the kernel image. It needs no page tables. Where kallsyms names
+// functions only (CONFIG_KALLSYMS_ALL off), or cannot be read, the symbols of vmlinux are
+// added, if debug information is found. The answer is kept; a table read in part comes with
+// an error that says what is missing.
 func (k *Kernel) Symbols() (*symbols.Table, error) {
-	k.symOnce.Do(func() { k.table, k.symErr = k.readKallsyms() })
+	k.symOnce.Do(func() {
+		k.table, k.symErr = k.ownSymbols()
+		if k.spc == nil || k.debug == nil || k.symErr == nil && namesData(k.table) {
+			return
+		}
+		t, err := k.withVmlinux(k.table)
+		if err != nil {
+			k.fileErr = err
+			return
+		}
+		k.table, k.symErr = t, nil
+	})
 	return k.table, k.symErr
+}
+
+// ownSymbols is kallsyms alone. What finds vmlinux asks this: Symbols would ask for vmlinux.
+func (k *Kernel) ownSymbols() (*symbols.Table, error) {
+	k.ownOnce.Do(func() { k.own, k.ownErr = k.readKallsyms() })
+	return k.own, k.ownErr
+}
+
+// ownSymbol finds a symbol in kallsyms alone.
+func (k *Kernel) ownSymbol(name string) (symbols.Symbol, error) {
+	t, err := k.ownSymbols()
+	if t == nil {
+		return symbols.Symbol{}, err
+	}
+	return t.Lookup(name)
+}
+
+// namesData tells whether a table has the kernel's data as well as its functions.
+func namesData(t *symbols.Table) bool {
+	_, err := t.Lookup("__start___ksymtab")
+	return err == nil
 }
 
 func (k *Kernel) readKallsyms() (*symbols.Table, error) {
 	if k.spc == nil {
 		return nil, fmt.Errorf("kallsyms: %w", k.spaceErr)
+	}
+	if k.kallsyms == KallsymsNone {
+		return nil, fmt.Errorf("kallsyms is ignored: %w", symbols.ErrNoSymbol)
 	}
 	im := symbols.Image{ABI: k.abi()}
 	im.Start, im.End = k.imageRange()
@@ -32,7 +70,28 @@ func (k *Kernel) readKallsyms() (*symbols.Table, error) {
 			Addresses: key("kallsyms_addresses"), Stext: key("_stext"),
 		}
 	}
-	return symbols.Kallsyms(k, im)
+	t, err := symbols.Kallsyms(k, im)
+	if t != nil && k.kallsyms == KallsymsFunctions {
+		t = functionsOf(t)
+	}
+	return t, err
+}
+
+// functionsOf are the symbols that a kernel without CONFIG_KALLSYMS_ALL keeps: those from
+// _stext to _etext and from _sinittext to _einittext (scripts/kallsyms.c).
+func functionsOf(t *symbols.Table) *symbols.Table {
+	var list []symbols.Symbol
+	within := func(a uint64, first, last string) bool {
+		from, err1 := t.Lookup(first)
+		to, err2 := t.Lookup(last)
+		return err1 == nil && err2 == nil && from.Addr <= a && a <= to.Addr
+	}
+	for s := range t.All() {
+		if within(s.Addr, "_stext", "_etext") || within(s.Addr, "_sinittext", "_einittext") {
+			list = append(list, s)
+		}
+	}
+	return symbols.New(list)
 }
 
 // imageRange is where the kernel image can be: a range that is not known better ends with
@@ -76,20 +135,35 @@ func (k *Kernel) AllSymbols(ctx context.Context) (*symbols.Table, error) {
 
 // Symbol finds a symbol of the kernel by name; symbols.ErrNoSymbol if there is none. In a
 // kernel whose kallsyms names functions only (CONFIG_KALLSYMS_ALL off) the variables are
-// found that it exports to modules.
+// found that it exports to modules, and with its vmlinux all of them.
 func (k *Kernel) Symbol(name string) (symbols.Symbol, error) {
 	t, err := k.Symbols()
 	if t == nil {
-		return symbols.Symbol{}, err
+		return symbols.Symbol{}, k.unnamed(err)
 	}
 	s, err := t.Lookup(name)
 	if err == nil {
 		return s, nil
 	}
 	if x := k.Exports(); x != nil {
-		return x.Lookup(name)
+		if s, err := x.Lookup(name); err == nil {
+			return s, nil
+		}
 	}
-	return s, err
+	return s, k.unnamed(err)
+}
+
+// unnamed adds to the error about a symbol why the kernel may have it all the same: it names
+// no data, and its vmlinux, which does, was not found or is wrong.
+func (k *Kernel) unnamed(err error) error {
+	own, _ := k.ownSymbols()
+	switch {
+	case k.fileErr != nil && !errors.Is(k.fileErr, dwarf.ErrNoDebug):
+		return fmt.Errorf("%w; %w", err, k.fileErr)
+	case own != nil && !namesData(k.table):
+		return fmt.Errorf("%w (CONFIG_KALLSYMS_ALL is off: the kernel names functions and what it exports; its vmlinux names all, -k FILE)", err)
+	}
+	return err
 }
 
 // Exports are the symbols that the kernel exports to modules and that Symbols does not have:
@@ -98,10 +172,7 @@ func (k *Kernel) Symbol(name string) (symbols.Symbol, error) {
 func (k *Kernel) Exports() *symbols.Table {
 	k.exportOnce.Do(func() {
 		t, _ := k.Symbols()
-		if t == nil {
-			return
-		}
-		if _, err := t.Lookup("__start___ksymtab"); err == nil {
+		if t == nil || namesData(t) {
 			return
 		}
 		im := symbols.Image{ABI: k.abi()}

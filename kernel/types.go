@@ -65,7 +65,7 @@ func (k *Kernel) Types() (symbols.Types, error) {
 	if b != nil {
 		return b, err
 	}
-	ts, derr := k.debugTypes(context.Background(), "")
+	ts, derr := k.debugTypes(k.ctx, "")
 	switch {
 	case derr == nil:
 		return ts, nil

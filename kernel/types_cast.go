@@ -27,13 +27,10 @@ func (k *Kernel) Cast(addr uint64, spelled string, members ...string) (Object, e
 
 // Variable is a variable of the kernel that somebody's knowledge gives a type, as C spells
 // it: "struct resource", "struct kset *". Global knows the types of those that many ask for.
-// The error wraps symbols.ErrNoSymbol, and says so when the kernel names no variables at all.
+// The error is that of Symbol, or of Cast.
 func (k *Kernel) Variable(name, spelled string) (Object, error) {
 	s, err := k.Symbol(name)
 	if err != nil {
-		if errors.Is(err, symbols.ErrNoSymbol) && k.Exports() != nil {
-			err = fmt.Errorf("%w (CONFIG_KALLSYMS_ALL is off: the kernel names only the variables that it exports)", err)
-		}
 		return Object{}, err
 	}
 	base := strings.TrimRight(spelled, "* ")

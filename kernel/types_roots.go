@@ -153,7 +153,7 @@ func (k *Kernel) root(ts symbols.Types, name string) (Object, error) {
 	if err != nil {
 		return Object{}, err
 	}
-	t, err := k.rootType(context.Background(), ts, s)
+	t, err := k.rootType(k.ctx, ts, s)
 	if err != nil {
 		return Object{}, fmt.Errorf("variable %s: %w", name, err)
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/kautopsy/kautopsy/internal/bin"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/symbols/debuginfo"
 	"github.com/kautopsy/kautopsy/symbols/dwarf"
@@ -54,6 +53,9 @@ type debugFiles struct {
 
 	silent bool // the command itself tells what was met
 
+	once sync.Once
+	mods []debuginfo.Want // the dump's, for packages
+
 	mu   sync.Mutex
 	told int // how much of the finder's trail
 	bar  *bar
@@ -66,7 +68,7 @@ func (f *debugFlags) files(env *environment, dump string) (*debugFiles, error) {
 	o := debuginfo.Options{
 		Files: f.names, Dirs: f.dirs, Beside: filepath.Dir(dump), Force: f.force, Quick: f.hurry,
 		Debuginfod: debuginfo.DebuginfodOf(env.getenv),
-		Modules:    func() []debuginfo.Want { return d.modules(env.ctx) },
+		Modules:    func() []debuginfo.Want { return d.mods },
 		Progress:   func(_ string, done, total int64) { d.bar.show(uint64(max(done, 0)), uint64(max(total, 0))) },
 	}
 	if dir := cacheDir(env); dir != "" {
@@ -122,9 +124,12 @@ func (d *debugFiles) close() {
 
 // OpenDebug finds and opens a file; it is kernel.DebugInfo.
 func (d *debugFiles) OpenDebug(ctx context.Context, w kernel.Want) (*dwarf.File, error) {
+	if w.Module != "" { // before the lock: to know the modules can take vmlinux
+		d.once.Do(func() { d.mods = d.modules(ctx) })
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	found, err := d.find(ctx, d.want(ctx, w))
+	found, err := d.find(ctx, wanted(w))
 	if err != nil {
 		return nil, err
 	}
@@ -153,9 +158,10 @@ func (d *debugFiles) find(ctx context.Context, w debuginfo.Want) (*debuginfo.Fil
 
 // kernelFile finds the vmlinux.
 func (d *debugFiles) kernelFile(ctx context.Context) (*debuginfo.File, error) {
+	w := wanted(d.k.DebugWant(ctx, ""))
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.find(ctx, d.want(ctx, kernel.Want{BuildID: d.k.BuildID()}))
+	return d.find(ctx, w)
 }
 
 // vmlinux is where a program that takes no packed file finds the kernel's. By force it is
@@ -200,39 +206,12 @@ func (d *debugFiles) check(ctx context.Context) error {
 	return forceHint(err)
 }
 
-// want adds what else the dump knows of a kernel or module.
-func (d *debugFiles) want(ctx context.Context, w kernel.Want) debuginfo.Want {
-	out := debuginfo.Want{Module: w.Module, Release: w.Release, BuildID: hex.EncodeToString(w.BuildID)}
-	if out.Release == "" {
-		u, _ := d.k.Utsname() // what is known stands in it, beside the error
-		out.Release = u.Release
+// wanted is what a kernel wants as debug information is looked for.
+func wanted(w kernel.Want) debuginfo.Want {
+	return debuginfo.Want{
+		Module: w.Module, Release: w.Release, BuildID: hex.EncodeToString(w.BuildID),
+		Doubtful: w.Doubtful, Banner: w.Banner, SrcVersion: w.SrcVersion,
 	}
-	if w.Module == "" {
-		_, err := d.k.Symbol("__start_notes")
-		out.Doubtful = err != nil
-		out.Banner = banner(d.k)
-		return out
-	}
-	for _, m := range d.modules(ctx) {
-		if m.Module == w.Module {
-			out.SrcVersion = m.SrcVersion
-		}
-	}
-	return out
-}
-
-// maxBanner bounds a kernel's banner, which is a line.
-const maxBanner = 1024
-
-// banner is the kernel's, "" where it cannot be read.
-func banner(k *kernel.Kernel) string {
-	s, err := k.Symbol("linux_banner")
-	if err != nil {
-		return ""
-	}
-	b := make([]byte, maxBanner)
-	n, _ := k.ReadVirt(b, s.Addr) // the bytes before an absence
-	return bin.CString(b[:n])
 }
 
 // modules are the dump's modules as debug information is looked for.

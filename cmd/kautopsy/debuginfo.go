@@ -97,11 +97,12 @@ func (f *debuginfoFlags) run(env *environment, args []string) error {
 
 // wants are the kernel and the modules that were asked for.
 func (f *debuginfoFlags) wants(env *environment, files *debugFiles, names []string) ([]debuginfo.Want, error) {
-	list := []debuginfo.Want{files.want(env.ctx, kernel.Want{BuildID: files.k.BuildID()})}
+	list := []debuginfo.Want{wanted(files.k.DebugWant(env.ctx, ""))}
 	if len(names) == 0 && !f.all {
 		return list, nil
 	}
 	mods := files.modules(env.ctx)
+	files.mods = mods
 	if f.all {
 		list = append(list, mods...)
 	}

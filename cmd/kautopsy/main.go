@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/vmcore"
 )
@@ -62,9 +63,10 @@ type environment struct {
 	getenv    func(string) string
 	outTerm   terminal
 	errTerm   terminal
-	partial   bool         // an answer met lost or corrupt memory
-	ignoreBTF bool         // types come from debug information, for tests
-	chosen    *chosenTasks // what a command that foreach runs is about, else nil
+	partial   bool            // an answer met lost or corrupt memory
+	ignoreBTF bool            // types come from debug information, for tests
+	kallsyms  kernel.Kallsyms // names too, likewise
+	chosen    *chosenTasks    // what a command that foreach runs is about, else nil
 }
 
 // terminal is what is known of an output stream; its width is 0 when it is no terminal.

@@ -71,9 +71,7 @@ func suggest(env *environment, k *kernel.Kernel, err error, word string, t *symb
 		if near := nearNames(word, symbolNames(table)); len(near) > 0 {
 			return meant(err, near)
 		}
-		if _, ierr := table.Lookup("init_task"); errors.Is(ierr, symbols.ErrNoSymbol) {
-			return fmt.Errorf("%w: this kernel names functions only (CONFIG_KALLSYMS_ALL is off)", err)
-		}
+		_, err = k.Symbol(word) // which tells why it is not there
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/kautopsy/kautopsy/internal/dumptest"
+	"github.com/kautopsy/kautopsy/kernel"
 )
 
 // TestWithoutBTF: on a kernel without BTF the answers are those by BTF when its vmlinux is
@@ -43,6 +44,36 @@ func TestWithoutBTF(t *testing.T) {
 	}
 	if files, err := filepath.Glob(filepath.Join(cache, "kautopsy", "names", "*.names")); err != nil || len(files) != 1 {
 		t.Errorf("indexes: %v, %v", files, err)
+	}
+}
+
+// TestWithoutNames: of a kernel that names its functions only, or nothing, the answers are
+// those of one that names everything when its vmlinux is beside the dump.
+func TestWithoutNames(t *testing.T) {
+	if testing.Short() {
+		t.Skip("40 MB of DWARF in short mode")
+	}
+	dump := tiny(t, "vmcore.zlib")
+	vmlinux := dumptest.Unpacked(t, "../../testdata/tiny/vmlinux.debug.xz")
+	for _, command := range []string{"bt -a", "runq", "dev", "irq", "kmem -i"} {
+		words := strings.Fields(command)
+		args := append([]string{words[0], dump}, words[1:]...)
+		args = append(args, "--vmlinux", vmlinux)
+		want := call(t, args...)
+		for _, k := range []kernel.Kallsyms{kernel.KallsymsFunctions, kernel.KallsymsNone} {
+			got := callIn(t, &environment{kallsyms: k}, args...)
+			if got.code != want.code || got.out != want.out || got.err != want.err || len(want.out) == 0 {
+				t.Errorf("%s, kallsyms %d: exit %d, want %d: %s\n%s", command, k, got.code, want.code, got.err, firstDifference(want.out, got.out))
+			}
+		}
+	}
+	alone := filepath.Join(t.TempDir(), "vmcore")
+	if err := os.Symlink(dump, alone); err != nil {
+		t.Fatal(err)
+	}
+	bare := callIn(t, &environment{kallsyms: kernel.KallsymsFunctions}, "dev", alone)
+	if bare.code != exitNone || !strings.Contains(bare.err, "its vmlinux names all") {
+		t.Errorf("dev without vmlinux: exit %d: %s", bare.code, bare.err)
 	}
 }
 

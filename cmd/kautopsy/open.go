@@ -142,7 +142,9 @@ func (f *dumpFlags) openDebug(env *environment, d *vmcore.Dump, name string) (*k
 	if err != nil {
 		return nil, nil, err
 	}
-	k, err := kernel.Open(d, &kernel.Options{Context: env.ctx, DebugInfo: files, CacheDir: namesDir(env), IgnoreBTF: env.ignoreBTF})
+	k, err := kernel.Open(d, &kernel.Options{
+		Context: env.ctx, DebugInfo: files, CacheDir: namesDir(env), IgnoreBTF: env.ignoreBTF, Kallsyms: env.kallsyms,
+	})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -21,7 +21,7 @@
 // reads.
 //
 //	doc.go       this
-//	elf.go       Open, build ID, sections, symbols
+//	elf.go       Open, build ID, sections; symbol.go symbols
 //	section.go   the bytes of a section: plain, compressed, relocated
 //	reloc.go     relocations of ET_REL
 //	unit.go      units and their headers, root.go what the first entry says
