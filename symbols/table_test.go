@@ -107,6 +107,31 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// TestManyOfOneName: the assembler's labels of a riscv64 kernel. Each sought behind all
+// those before it, these would take minutes.
+func TestManyOfOneName(t *testing.T) {
+	const labels = 500_000
+	var syms []Symbol
+	for i := range uint64(labels) {
+		syms = append(syms, Symbol{Name: ".L0 ", Addr: 0x1000 + i, Type: 't'})
+	}
+	syms = append(syms, Symbol{Name: "panic", Addr: 0x1000 + labels, Type: 'T'})
+	table := New(syms)
+	if s, err := table.Lookup("panic"); err != nil || s.Addr != 0x1000+labels {
+		t.Errorf("panic: %v, %v", s, err)
+	}
+	next := uint64(0x1000)
+	for s := range table.Named(".L0 ") {
+		if s.Addr != next {
+			t.Fatalf("label at %#x behind that at %#x", s.Addr, next-1)
+		}
+		next++
+	}
+	if next != 0x1000+labels {
+		t.Errorf("%d labels of %d", next-0x1000, labels)
+	}
+}
+
 func TestMerge(t *testing.T) {
 	a := New([]Symbol{{Name: "a", Addr: 0x10, Type: 'T'}})
 	b := New([]Symbol{{Name: "b", Addr: 0x30, Type: 't', Module: "m"}, {Name: "c", Addr: 0x20, Type: 't', Module: "m"}})
