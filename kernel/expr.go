@@ -68,11 +68,15 @@ func (k *Kernel) Evaluate(ctx context.Context, text string) ([]Evaluated, error)
 	return list, nil
 }
 
-// ParseCPUs reads the CPUs of "a", "all" or "0-2,5": those that the machine has.
+// ParseCPUs reads the CPUs of "a" or "all", those that were online, and of "0-2,5".
 func (k *Kernel) ParseCPUs(spec string) (cpus []int, err error) {
-	n := k.CPUs()
 	if spec == "a" || spec == "all" {
-		spec = fmt.Sprintf("0-%d", n-1)
+		return slices.Clone(k.OnlineCPUs()), nil
+	}
+	has := k.PossibleCPUs()
+	n := 0
+	if len(has) > 0 {
+		n = has[len(has)-1] + 1
 	}
 	for part := range strings.SplitSeq(spec, ",") {
 		from, to, ranged := strings.Cut(part, "-")
@@ -85,7 +89,7 @@ func (k *Kernel) ParseCPUs(spec string) (cpus []int, err error) {
 			return nil, fmt.Errorf("CPUs are %q, not 0, 0-2,5 or a", spec)
 		}
 		if int(last) >= n {
-			return nil, fmt.Errorf("no CPU %d: the machine has %d", last, n)
+			return nil, fmt.Errorf("no CPU %d: the last is %d", last, n-1)
 		}
 		for cpu := int(first); cpu <= int(last); cpu++ {
 			cpus = append(cpus, cpu)

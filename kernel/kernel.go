@@ -112,6 +112,10 @@ type Kernel struct {
 	first     Object
 	firstErr  error
 
+	onlineOnce sync.Once
+	onlineCPUs []int
+	onlineErr  error
+
 	percpuOnce sync.Once
 	percpu     []uint64
 

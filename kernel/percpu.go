@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols"
@@ -10,28 +11,11 @@ import (
 
 // PossibleCPUs are the numbers of the processors that have a per-CPU area: those that can
 // ever be online (__cpu_possible_mask; cpu_possible_bits before 4.5). A kernel that names
-// no such mask has those that CPUs counts.
+// no such mask has those of OnlineCPUs.
 func (k *Kernel) PossibleCPUs() []int {
-	n := uint64(k.CPUs())
-	sym, err := k.Symbol("__cpu_possible_mask")
-	if errors.Is(err, symbols.ErrNoSymbol) {
-		sym, err = k.Symbol("cpu_possible_bits")
-	}
-	ids, err2 := k.variable("nr_cpu_ids", 4)
-	named := err == nil && err2 == nil && ids > 0 && ids <= maxCPUs
-	if named {
-		n = ids
-	}
-	var cpus []int
-	long := uint64(k.ptrSize())
-	for cpu := range n {
-		if named {
-			word, err := k.pointer(sym.Addr + cpu/(8*long)*long)
-			if err == nil && word>>(cpu%(8*long))&1 == 0 {
-				continue
-			}
-		}
-		cpus = append(cpus, int(cpu))
+	cpus, err := k.cpuMask("__cpu_possible_mask", "cpu_possible_bits")
+	if err != nil || len(cpus) == 0 {
+		return slices.Clone(k.OnlineCPUs())
 	}
 	return cpus
 }

@@ -47,7 +47,7 @@ func (u *Unwinder) Memory(t Task) (StackMemory, error) {
 	sp, serr := t.SP()
 	if t.OnCPU {
 		cpus, _ := u.k.dump.CPUs()
-		if i := noteOf(cpus, t); i >= 0 {
+		if i := u.k.noteOf(cpus, t); i >= 0 {
 			sp, serr = cpus[i].Regs.SP(), nil
 		}
 	}

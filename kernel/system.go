@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -89,7 +88,7 @@ func (k *Kernel) System(ctx context.Context) System {
 	}
 	s.CPUs = k.CPUs()
 	if s.Tasks > 0 {
-		s.Tasks += s.CPUs
+		s.Tasks += len(k.idleCPUs())
 	}
 	return s
 }
@@ -107,7 +106,7 @@ func (k *Kernel) fromVariables(s *System, miss func(string, error)) {
 	miss("load", err)
 	s.Tasks, err = k.threads()
 	miss("tasks", err)
-	_, err = k.onlineCPUs()
+	_, err = k.online()
 	optional("processors online", err)
 	khz, err := k.variable("cpu_khz", 4)
 	optional("clock rate", err)
@@ -187,42 +186,6 @@ func (k *Kernel) readUtsname(at uint64) (vmcore.Utsname, error) {
 		}
 	}
 	return vmcore.Utsname{}, fmt.Errorf("init_uts_ns at %#x does not hold release %q: %w", at, k.info.Release(), phys.ErrCorrupt)
-}
-
-// CPUs is the number of processors that were online: as the kernel's mask says, but at
-// least those that left registers (arm64 takes itself offline before it saves them).
-func (k *Kernel) CPUs() int {
-	cpus, _ := k.dump.CPUs()
-	online, _ := k.onlineCPUs()
-	return max(online, len(cpus))
-}
-
-// onlineCPUs counts the bits of __cpu_online_mask (cpu_online_bits before 4.5), an array of
-// longs, as many as nr_cpu_ids says.
-func (k *Kernel) onlineCPUs() (n int, err error) {
-	ids, err := k.variable("nr_cpu_ids", 4)
-	if err == nil && (ids == 0 || ids > 1<<16) {
-		err = fmt.Errorf("nr_cpu_ids is %d: %w", ids, phys.ErrCorrupt)
-	}
-	if err != nil {
-		return 0, err
-	}
-	sym, err := k.Symbol("__cpu_online_mask")
-	if errors.Is(err, symbols.ErrNoSymbol) {
-		sym, err = k.Symbol("cpu_online_bits")
-	}
-	if err != nil {
-		return 0, err
-	}
-	long := uint64(k.ptrSize())
-	for at := uint64(0); at*8 < ids; at += long {
-		v, err := k.pointer(sym.Addr + at)
-		if err != nil {
-			return 0, err
-		}
-		n += bits.OnesCount64(v)
-	}
-	return n, nil
 }
 
 // load reads avenrun: three averages in fixed point with 11 bits behind the point

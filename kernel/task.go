@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/kautopsy/kautopsy/phys"
@@ -59,7 +60,7 @@ type taskReader struct {
 	k      *Kernel
 	ts     symbols.Types
 	first  Object // init_task
-	cpus   int    // online
+	cpus   []int  // that have an idle task
 	areas  []int  // of CPUs that have a per-CPU area
 	seen   map[uint64]bool
 	order  []uint64        // the addresses in seen
@@ -80,7 +81,7 @@ func (k *Kernel) taskReader() (*taskReader, error) {
 		return nil, err
 	}
 	return &taskReader{
-		k: k, ts: ts, first: first, cpus: k.CPUs(), areas: k.PossibleCPUs(),
+		k: k, ts: ts, first: first, cpus: k.idleCPUs(), areas: k.PossibleCPUs(),
 		seen: make(map[uint64]bool), heads: make(map[uint64]bool), pids: make(map[int]bool), lost: make(map[int]error),
 	}, nil
 }
@@ -126,7 +127,7 @@ func (k *Kernel) findInitTask(ts symbols.Types) (Object, error) {
 
 // idle yields the idle task of each CPU: only run queues lead to those of CPU 1 and up.
 func (r *taskReader) idle(ctx context.Context, yield func(Task, error) bool) bool {
-	for cpu := range r.cpus {
+	for _, cpu := range r.cpus {
 		rq, err := r.k.RunQueue(ctx, cpu)
 		if errors.Is(err, symbols.ErrNoSymbol) {
 			return true // no data symbols: init_task alone is found, with the processes
@@ -240,7 +241,7 @@ func (r *taskReader) task(o Object) (Task, error) {
 	r.pids[t.PID] = true
 	t.State = TaskState(f.Uint("__state", "state")&0xffff) | TaskState(f.Uint("exit_state"))
 	t.CPU = int(f.Uint("thread_info.cpu", "cpu"))
-	t.OnCPU = f.Uint("on_cpu") != 0
+	t.OnCPU = f.Uint("on_cpu") != 0 && !r.k.offline(t.CPU)
 	t.KernelThread = f.Uint("flags")&flagKthread != 0
 	t.Start = time.Duration(f.Uint("start_time"))
 	err := f.Err()
@@ -260,12 +261,16 @@ func (r *taskReader) task(o Object) (Task, error) {
 // Stack unwinds a task: from the registers of its CPU when it ran, else from where it went
 // to sleep.
 func (u *Unwinder) Stack(ctx context.Context, t Task) (Stack, error) {
-	if t.OnCPU {
+	off := t.Idle && u.k.offline(t.CPU)
+	if t.OnCPU || off && slices.Contains(u.k.NoteCPUs(), t.CPU) {
 		regs, err := u.k.Registers(t)
 		if err != nil {
 			return Stack{}, err
 		}
 		return u.CPU(ctx, regs), nil
+	}
+	if off {
+		return Stack{Why: fmt.Errorf("CPU %d %w", t.CPU, ErrOffline)}, nil
 	}
 	if t.Has("thread.cpu_context.pc") {
 		f := t.Fields()
@@ -286,6 +291,10 @@ func (u *Unwinder) Stack(ctx context.Context, t Task) (Stack, error) {
 	return s, nil
 }
 
+// ErrOffline tells why the idle task of a CPU has no stack: it runs down to where the CPU
+// is switched off, and never goes to sleep.
+var ErrOffline = errors.New("was offline")
+
 // errEnded: a zombie keeps its task_struct, while its stack is freed and used again.
 var errEnded = fmt.Errorf("the task has ended and its stack is gone: %w", phys.ErrHole)
 
@@ -293,26 +302,8 @@ var errEnded = fmt.Errorf("the task has ended and its stack is gone: %w", phys.E
 // error wraps phys.ErrHole.
 func (k *Kernel) Registers(t Task) (vmcore.Registers, error) {
 	cpus, err := k.dump.CPUs()
-	if i := noteOf(cpus, t); i >= 0 {
+	if i := k.noteOf(cpus, t); i >= 0 {
 		return cpus[i].Regs, nil
 	}
-	return vmcore.Registers{}, fmt.Errorf("registers of CPU %d: %w", t.CPU, cmp.Or(err, phys.ErrHole))
-}
-
-// noteOf is the index of the note that the CPU of a running task left. The kernel writes
-// the task's PID into it and skips CPUs that did not stop; QEMU writes the CPU's number and
-// skips none.
-func noteOf(cpus []vmcore.CPU, t Task) int {
-	if t.CPU < len(cpus) && int(cpus[t.CPU].Regs.PID) == t.PID {
-		return t.CPU
-	}
-	for i, c := range cpus {
-		if t.PID != 0 && int(c.Regs.PID) == t.PID {
-			return i
-		}
-	}
-	if t.CPU < len(cpus) {
-		return t.CPU
-	}
-	return -1
+	return vmcore.Registers{}, fmt.Errorf("no registers of CPU %d in the notes: %w", t.CPU, cmp.Or(err, phys.ErrHole))
 }

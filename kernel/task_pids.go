@@ -11,7 +11,7 @@ import (
 
 // running yields what ran on the CPUs, as far as no list led to it: rq.curr.
 func (r *taskReader) running(ctx context.Context, yield func(Task, error) bool) bool {
-	for cpu := range r.cpus {
+	for _, cpu := range r.cpus {
 		rq, err := r.k.RunQueue(ctx, cpu)
 		if err != nil {
 			continue // told with the idle tasks

@@ -104,7 +104,7 @@ func (r *Report) withoutReport(k *kernel.Kernel, text []byte) {
 
 // CPU is what the notes say of one processor when it stopped.
 type CPU struct {
-	CPU       int                     `json:"cpu"` // position among the notes
+	CPU       int                     `json:"cpu"`
 	PID       *int                    `json:"pid,omitempty"`
 	Comm      string                  `json:"comm,omitempty"`
 	PC        Frame                   `json:"pc"`
@@ -120,10 +120,10 @@ func cpus(k *kernel.Kernel, n namer) []CPU {
 	if info, err := k.Info(); err == nil {
 		_, saved = info.CrashTime()
 	}
-	out := make([]CPU, 0, len(found))
+	out, numbers := make([]CPU, 0, len(found)), k.NoteCPUs()
 	for i, c := range found {
 		pc := oops.Address(c.Regs.PC())
-		e := CPU{CPU: i, PC: Frame{Kind: "interrupted", Address: &pc}, Registers: make(map[string]oops.Address)}
+		e := CPU{CPU: numbers[i], PC: Frame{Kind: "interrupted", Address: &pc}, Registers: make(map[string]oops.Address)}
 		n.name(&e.PC)
 		for name, v := range c.Regs.All() {
 			e.Registers[name] = oops.Address(v)

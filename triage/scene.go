@@ -123,7 +123,7 @@ func (s *scene) readStacks(ctx context.Context, u *kernel.Unwinder) {
 		if err != nil {
 			st.Why = err
 		}
-		if st.Why != nil && !strings.Contains("ZX", t.State.Letter()) {
+		if st.Why != nil && !strings.Contains("ZX", t.State.Letter()) && !errors.Is(st.Why, kernel.ErrOffline) {
 			if broken++; first == nil {
 				first = st.Why
 			}
@@ -139,15 +139,18 @@ func (s *scene) readStacks(ctx context.Context, u *kernel.Unwinder) {
 // readCPUs finds what ran where. Without tasks the registers alone begin a stack.
 func (s *scene) readCPUs(ctx context.Context, u *kernel.Unwinder) {
 	notes, _ := s.k.Dump().CPUs()
-	for cpu := range max(len(notes), s.k.CPUs()) {
-		c := cpuScene{cpu: cpu}
+	saved := s.k.NoteCPUs()
+	numbers := slices.Concat(saved, s.k.OnlineCPUs())
+	slices.Sort(numbers)
+	for _, cpu := range slices.Compact(numbers) {
+		c, note := cpuScene{cpu: cpu}, slices.Index(saved, cpu)
 		i := slices.IndexFunc(s.tasks, func(t kernel.Task) bool { return t.OnCPU && t.CPU == cpu })
 		switch {
 		case i >= 0:
 			c.task, c.stack = s.tasks[i], s.stacks[i]
 			c.regs, _ = s.k.Registers(c.task)
-		case cpu < len(notes):
-			c.regs = notes[cpu].Regs
+		case note >= 0:
+			c.regs = notes[note].Regs
 			c.stack = u.CPU(ctx, c.regs)
 		}
 		s.cpus = append(s.cpus, c)

@@ -146,17 +146,18 @@ func cpuList(cpus []int) string {
 
 // printCounts prints what /proc/interrupts would.
 func (f *irqFlags) printCounts(env *environment, k *kernel.Kernel, irqs []sched.IRQ, named bool) error {
+	online := k.OnlineCPUs()
 	only := func(counts []uint64) string {
 		var b strings.Builder
-		for cpu, n := range counts {
-			if f.cpus.has(cpu) {
+		for i, n := range counts {
+			if f.cpus.has(online[i]) {
 				fmt.Fprintf(&b, " %10d", n)
 			}
 		}
 		return b.String()
 	}
 	head := "    "
-	for cpu := range k.CPUs() {
+	for _, cpu := range online {
 		if f.cpus.has(cpu) {
 			head += fmt.Sprintf(" %10s", fmt.Sprintf("CPU%d", cpu))
 		}
@@ -187,7 +188,7 @@ func (f *irqFlags) vectors(env *environment, k *kernel.Kernel, rest []string) er
 		return err
 	}
 	if f.json {
-		return printJSON(env.out, softirqDocument(vectors))
+		return printJSON(env.out, softirqDocument(vectors, k.OnlineCPUs()))
 	}
 	fmt.Fprintln(env.out, "SOFTIRQ_VEC      ACTION")
 	for _, v := range vectors {
@@ -195,7 +196,7 @@ func (f *irqFlags) vectors(env *environment, k *kernel.Kernel, rest []string) er
 		if v.Action.Addr == 0 {
 			line = fmt.Sprintf("%7s  %016x  (none)", fmt.Sprintf("[%d]", v.Number), 0)
 		}
-		if on := raisedOn(v); on != nil {
+		if on := raisedOn(v, k.OnlineCPUs()); on != nil {
 			line += "  raised on CPU " + cpuList(on)
 		}
 		fmt.Fprintln(env.out, line)
@@ -203,16 +204,17 @@ func (f *irqFlags) vectors(env *environment, k *kernel.Kernel, rest []string) er
 	return nil
 }
 
-func raisedOn(v sched.SoftIRQ) (cpus []int) {
-	for cpu, yes := range v.Pending {
+// raisedOn are the CPUs among those online on which the softirq waits.
+func raisedOn(v sched.SoftIRQ, online []int) (cpus []int) {
+	for i, yes := range v.Pending {
 		if yes {
-			cpus = append(cpus, cpu)
+			cpus = append(cpus, online[i])
 		}
 	}
 	return cpus
 }
 
-func softirqDocument(vectors []sched.SoftIRQ) any {
+func softirqDocument(vectors []sched.SoftIRQ, online []int) any {
 	type vector struct {
 		Number int         `json:"number"`
 		Name   string      `json:"name"`
@@ -221,7 +223,7 @@ func softirqDocument(vectors []sched.SoftIRQ) any {
 	}
 	docs := make([]vector, 0, len(vectors))
 	for _, v := range vectors {
-		docs = append(docs, vector{v.Number, v.Name, refFunction(v.Action), append([]int{}, raisedOn(v)...)})
+		docs = append(docs, vector{v.Number, v.Name, refFunction(v.Action), append([]int{}, raisedOn(v, online)...)})
 	}
 	return struct {
 		Schema   int              `json:"schema"`
@@ -285,8 +287,9 @@ func (f *irqFlags) document(env *environment, k *kernel.Kernel, irqs []sched.IRQ
 	}
 	return printJSON(env.out, struct {
 		Schema  int              `json:"schema"`
+		CPUs    []int            `json:"cpus"`
 		IRQs    []irqItem        `json:"irqs"`
 		Others  []other          `json:"others"`
 		Missing []kernel.Missing `json:"missing"`
-	}{schema, docs, others, lack.document()})
+	}{schema, append([]int{}, k.OnlineCPUs()...), docs, others, lack.document()})
 }

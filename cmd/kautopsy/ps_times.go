@@ -55,7 +55,7 @@ func dayClock(d time.Duration, fine bool) string {
 // clocks are the clocks of the run queues by CPU, which the scheduler's stamps are of.
 func (p *psPrinter) clocks() map[int]time.Duration {
 	out := make(map[int]time.Duration)
-	for cpu := range p.k.CPUs() {
+	for _, cpu := range p.k.OnlineCPUs() {
 		rq, err := p.k.RunQueue(p.env.ctx, cpu)
 		if err != nil {
 			continue

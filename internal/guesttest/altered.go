@@ -2,6 +2,7 @@ package guesttest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"maps"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/kautopsy/kautopsy/diskdump"
 	"github.com/kautopsy/kautopsy/internal/dumptest"
+	"github.com/kautopsy/kautopsy/internal/elfnote"
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/vmcore"
@@ -20,6 +22,25 @@ type Memory struct {
 	t     testing.TB
 	k     *kernel.Kernel
 	image *dumptest.Image
+	notes *[]byte
+}
+
+// LoseRegisters leaves out the n-th of the notes with registers.
+func (m Memory) LoseRegisters(n int) {
+	m.t.Helper()
+	var kept []byte
+	for note, err := range elfnote.All(*m.notes, binary.LittleEndian) {
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if note.Type == elfnote.TypePRStatus {
+			if n--; n == -1 {
+				continue
+			}
+		}
+		kept = elfnote.Append(kept, binary.LittleEndian, note)
+	}
+	*m.notes = kept
 }
 
 // Put writes bytes to a virtual address.
@@ -86,9 +107,10 @@ func Altered(t testing.TB, change func(k *kernel.Kernel, m Memory)) *kernel.Kern
 	}
 	image.Lost = map[phys.PFN]bool{}
 	k := Tiny(t).Kernel
-	change(k, Memory{t, k, image})
+	notes := from.Notes
+	change(k, Memory{t, k, image, &notes})
 	o := dumptest.DefaultKDUMP()
-	o.Notes, o.PhysBase, o.Codec = from.Notes, from.SubHeader.PhysBase, dumptest.Raw
+	o.Notes, o.PhysBase, o.Codec = notes, from.SubHeader.PhysBase, dumptest.Raw
 	altered, err := image.KDUMP(o)
 	if err != nil {
 		t.Fatal(err)

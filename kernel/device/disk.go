@@ -191,7 +191,7 @@ func (d *Disk) stats(k *kernel.Kernel) (*Stats, error) {
 		return nil, err
 	}
 	s := &Stats{}
-	for cpu := range k.CPUs() {
+	for _, cpu := range k.PossibleCPUs() {
 		va, err := k.PerCPUAddr(at, cpu)
 		if err != nil {
 			return nil, err

@@ -137,7 +137,7 @@ func eachCPU(k *kernel.Kernel, o kernel.Object, member string, read func(kernel.
 	if err != nil || va == 0 {
 		return err
 	}
-	for cpu := range k.CPUs() {
+	for _, cpu := range k.PossibleCPUs() {
 		own, err := k.PerCPUAddr(va, cpu)
 		if err != nil {
 			return err

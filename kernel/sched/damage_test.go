@@ -50,6 +50,36 @@ func follow(t *testing.T, o kernel.Object, path string) kernel.Object {
 	return m
 }
 
+// TestOfflineCPU: what there is of each CPU is of those that were online.
+func TestOfflineCPU(t *testing.T) {
+	k := guesttest.Altered(t, func(k *kernel.Kernel, m guesttest.Memory) {
+		for _, name := range []string{"__cpu_online_mask", "__cpu_active_mask"} {
+			s, err := k.Symbol(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Put(s.Addr, []byte{0b10})
+		}
+	})
+	queues, err := sched.RunQueues(t.Context(), k)
+	if err != nil || len(queues) != 1 || queues[0].CPU != 1 || queues[0].Curr.Comm != "w-busy" {
+		t.Errorf("run queues: %+v, %v", queues, err)
+	}
+	bases, _, err := sched.Timers(t.Context(), k)
+	for _, b := range bases {
+		if b.CPU != 1 {
+			t.Errorf("timers of CPU %d", b.CPU)
+		}
+	}
+	if err != nil || len(bases) == 0 {
+		t.Errorf("%d timer bases, %v", len(bases), err)
+	}
+	irqs, err := sched.IRQs(t.Context(), k)
+	if err != nil || len(irqs) == 0 || len(irqs[0].Counts) != 1 {
+		t.Errorf("interrupts: %v, %v", irqs, err)
+	}
+}
+
 // TestQueuedRealtime: a task on a realtime list is told with its priority.
 func TestQueuedRealtime(t *testing.T) {
 	const prio = 57

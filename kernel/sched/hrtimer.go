@@ -43,7 +43,7 @@ func HRTimers(ctx context.Context, k *kernel.Kernel) (bases []ClockBase, err err
 		return nil, fmt.Errorf("hrtimers: %w", err)
 	}
 	now, _ := r.monotonic() // without it what is left is not told
-	for cpu := range k.CPUs() {
+	for _, cpu := range k.OnlineCPUs() {
 		o, err := r.hrtimerBase(ctx, cpu)
 		if err != nil {
 			return bases, fmt.Errorf("hrtimers: %w", err)

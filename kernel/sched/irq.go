@@ -31,10 +31,10 @@ type IRQ struct {
 	Trigger  string   // "Level" or "Edge", on processors on which /proc/interrupts says so instead of Flow
 	Handle   Function // the flow handler, like handle_edge_irq
 	Actions  []Action
-	Chained  bool  // it only leads on to other interrupts
-	Hidden   bool  // not in /proc/interrupts
-	Affinity []int // CPUs that may serve it, nil if not known
-	Counts   []uint64
+	Chained  bool     // it only leads on to other interrupts
+	Hidden   bool     // not in /proc/interrupts
+	Affinity []int    // CPUs that may serve it, nil if not known
+	Counts   []uint64 // of each of Kernel.OnlineCPUs
 	Missing  []kernel.Missing
 }
 
@@ -214,7 +214,7 @@ func (r *reader) counts(o kernel.Object, miss *missing) []uint64 {
 		return nil
 	}
 	var counts []uint64
-	for cpu := range r.k.CPUs() {
+	for _, cpu := range r.k.OnlineCPUs() {
 		if stat.Addr, err = r.k.PerCPUAddr(at, cpu); err != nil {
 			break
 		}
@@ -251,8 +251,8 @@ func (r *reader) affinity(o kernel.Object, miss *missing) []int {
 		return nil
 	}
 	var cpus []int
-	bits := r.k.PtrSize() * 8
-	for i := 0; i*bits < r.k.CPUs(); i++ {
+	bits, ids := r.k.PtrSize()*8, 1+slices.Max(append([]int{-1}, r.k.OnlineCPUs()...))
+	for i := 0; i*bits < ids; i++ {
 		word, err := mask.Index(uint64(i))
 		if err != nil {
 			miss.add("affinity", err)
@@ -263,7 +263,7 @@ func (r *reader) affinity(o kernel.Object, miss *missing) []int {
 			miss.add("affinity", err)
 			return cpus
 		}
-		for b := range min(bits, r.k.CPUs()-i*bits) {
+		for b := range min(bits, ids-i*bits) {
 			if v>>b&1 != 0 {
 				cpus = append(cpus, i*bits+b)
 			}

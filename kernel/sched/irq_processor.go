@@ -14,7 +14,7 @@ import (
 // ArchCounts are interrupts without a number, as /proc/interrupts has them behind the others.
 type ArchCounts struct {
 	Label, What string
-	Counts      []uint64 // by CPU, or one alone that is of all
+	Counts      []uint64 // of each of Kernel.OnlineCPUs, or one alone that is of all
 }
 
 // x86Counts are the lines of arch/x86/kernel/irq.c: a member of irq_stat, or since 7.1 the
@@ -53,7 +53,7 @@ func ArchInterrupts(ctx context.Context, k *kernel.Kernel) ([]ArchCounts, error)
 	var out []ArchCounts
 	for _, form := range x86Counts {
 		c := ArchCounts{Label: form[0], What: form[3]}
-		for cpu := range k.CPUs() {
+		for _, cpu := range k.OnlineCPUs() {
 			n, err := r.archCount(cpu, form[1], elements[form[2]])
 			if errors.Is(err, symbols.ErrNoMember) || errors.Is(err, symbols.ErrNoSymbol) {
 				break

@@ -50,7 +50,7 @@ func RunQueues(ctx context.Context, k *kernel.Kernel) ([]RunQueue, error) {
 		return nil, fmt.Errorf("run queues: %w", err)
 	}
 	var queues []RunQueue
-	for cpu := range k.CPUs() {
+	for _, cpu := range k.OnlineCPUs() {
 		rq, err := k.RunQueue(ctx, cpu)
 		if err != nil {
 			if ctx.Err() != nil || cpu == 0 {

@@ -14,7 +14,7 @@ type SoftIRQ struct {
 	Number  int
 	Name    string
 	Action  Function
-	Pending []bool // by CPU: raised and not yet served; nil if not known
+	Pending []bool // of each of Kernel.OnlineCPUs: raised and not yet served; nil if not known
 }
 
 // softirqNames in the order of the vectors, which did not change since 2.6.32
@@ -72,7 +72,7 @@ func (r *reader) findSoftIRQs(t *symbols.Type, why error) (uint64, error) {
 
 // softirqsPending are the masks by CPU, nil where they cannot be had.
 func (r *reader) softirqsPending() (masks []uint64) {
-	for cpu := range r.k.CPUs() {
+	for _, cpu := range r.k.OnlineCPUs() {
 		var mask uint64
 		if o, err := r.k.PerCPU(r.ts, "irq_stat", cpu); err == nil && o.Has("__softirq_pending") {
 			if mask, err = o.Uint("__softirq_pending"); err != nil {

@@ -70,9 +70,10 @@ func Timers(ctx context.Context, k *kernel.Kernel) (bases []TimerBase, jiffies u
 	if err != nil {
 		return nil, 0, fmt.Errorf("timers: %w", err)
 	}
-	for cpu, list := range wheels {
+	online := k.OnlineCPUs()
+	for nth, list := range wheels {
 		for i, o := range list {
-			b := TimerBase{Object: o, CPU: cpu, Name: fmt.Sprintf("BASE_%d", i)}
+			b := TimerBase{Object: o, CPU: online[nth], Name: fmt.Sprintf("BASE_%d", i)}
 			if names, ok := baseNames[len(list)]; ok {
 				b.Name = names[i]
 			}
@@ -100,9 +101,9 @@ func latest(wheels [][]kernel.Object) (jiffies uint64, err error) {
 	return jiffies, nil
 }
 
-// wheels are the struct timer_base of each CPU.
+// wheels are the struct timer_base of each CPU that was online.
 func (r *reader) wheels(ctx context.Context) (wheels [][]kernel.Object, err error) {
-	for cpu := range r.k.CPUs() {
+	for _, cpu := range r.k.OnlineCPUs() {
 		array, err := r.k.PerCPU(r.ts, "timer_bases", cpu)
 		if errors.Is(err, symbols.ErrNoSymbol) {
 			return r.findWheels(ctx)

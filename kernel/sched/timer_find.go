@@ -18,7 +18,7 @@ func (r *reader) findWheels(ctx context.Context) ([][]kernel.Object, error) {
 		return nil, err
 	}
 	var rqs []uint64
-	for cpu := range r.k.CPUs() {
+	for _, cpu := range r.k.OnlineCPUs() {
 		rq, err := r.k.RunQueue(ctx, cpu)
 		if err != nil {
 			return nil, err
@@ -41,11 +41,12 @@ func (r *reader) findWheels(ctx context.Context) ([][]kernel.Object, error) {
 // wheelsAt are the wheels of all CPUs if they begin so far from the run queues.
 func (r *reader) wheelsAt(t *symbols.Type, rqs []uint64, off int64) [][]kernel.Object {
 	wheels := make([][]kernel.Object, len(rqs))
+	online := r.k.OnlineCPUs()
 	var clk uint64
 	for i := range 3 {
-		for cpu := len(rqs) - 1; cpu >= 0; cpu-- { // CPU 0 looks like anything
-			o := r.k.Object(t, rqs[cpu]+uint64(off)+uint64(i)*t.Size())
-			if on, err := o.Uint("cpu"); err != nil || int(on) != cpu {
+		for nth := len(rqs) - 1; nth >= 0; nth-- { // CPU 0 looks like anything
+			o := r.k.Object(t, rqs[nth]+uint64(off)+uint64(i)*t.Size())
+			if on, err := o.Uint("cpu"); err != nil || int(on) != online[nth] {
 				return whole(wheels, i)
 			}
 			now, err := o.Uint("clk")
@@ -53,7 +54,7 @@ func (r *reader) wheelsAt(t *symbols.Type, rqs []uint64, off int64) [][]kernel.O
 				return whole(wheels, i)
 			}
 			clk = now
-			wheels[cpu] = append(wheels[cpu], o)
+			wheels[nth] = append(wheels[nth], o)
 		}
 	}
 	return whole(wheels, 3)
