@@ -18,6 +18,7 @@ var (
 	errDied     = errors.New("crash ended")
 	errDeadline = errors.New("the deadline passed")
 	errTooLong  = errors.New("the answer is longer than its bound")
+	errUnsent   = errors.New("crash was not asked")
 )
 
 // child is one crash process.
@@ -128,18 +129,23 @@ func (c *child) drain() {
 	}
 }
 
-// write sends lines. crash reads at once when idle, so a pipe that takes nothing for the
-// deadline is a child that hangs.
+// write sends lines, all or nothing: they are fewer than what a pipe takes at once. An idle
+// crash takes them without delay.
 func (c *child) write(ctx context.Context, lines string) error {
 	if f, ok := c.stdin.(*os.File); ok {
 		if d, ok := ctx.Deadline(); ok {
 			_ = f.SetWriteDeadline(d)
 		}
 	}
-	_, err := io.WriteString(c.stdin, lines)
+	err := ctx.Err()
+	if err == nil {
+		_, err = io.WriteString(c.stdin, lines)
+	}
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return errDeadline
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", errUnsent, errDeadline)
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("%w: %w", errUnsent, err)
 	case err != nil:
 		return errDied
 	}
@@ -154,10 +160,15 @@ func (c *child) ask(ctx context.Context, line string, maxBytes int) ([]byte, err
 		text = line + "\n" + text
 	}
 	f := expect(m, maxBytes, false)
-	if err := c.write(ctx, text); err != nil {
-		return c.last(f), err
+	err := c.write(ctx, text)
+	switch {
+	case err == nil:
+		err = c.read(ctx, f)
+	case errors.Is(err, errDied): // its last words
+		grace, cancel := context.WithTimeout(context.Background(), graceTime/2)
+		_ = c.read(grace, f)
+		cancel()
 	}
-	err := c.read(ctx, f)
 	return f.text(), err
 }
 
@@ -183,26 +194,27 @@ func (c *child) read(ctx context.Context, f *frame) error {
 	}
 }
 
-// last is what a child that does not read any more has said.
-func (c *child) last(f *frame) []byte {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = c.read(ctx, f)
-	return f.text()
-}
-
 // Times that bring a child back to its prompt, or to its end.
 const (
-	interruptTime = 1200 * time.Millisecond
-	quitTime      = 2 * time.Second
+	graceTime = 1500 * time.Millisecond
+	quitTime  = 2 * time.Second
 )
+
+// recover brings a child back to its prompt after a command that ended with err. It tells
+// whether it did.
+func (c *child) recover(err error) bool {
+	if errors.Is(err, errDied) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), graceTime)
+	defer cancel()
+	return c.interrupt(ctx)
+}
 
 // interrupt stops the command that runs. It tells whether the child is at its prompt again:
 // after SIGINT crash may run an old line once more, so what it says is dropped up to a new
 // marker, and nothing may stand before a second one.
-func (c *child) interrupt() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), interruptTime)
-	defer cancel()
+func (c *child) interrupt(ctx context.Context) bool {
 	if c.cmd.Process.Signal(syscall.SIGINT) != nil {
 		return false
 	}
@@ -212,6 +224,16 @@ func (c *child) interrupt() bool {
 	}
 	said, err := c.ask(ctx, "", 4096)
 	return err == nil && len(said) == 0
+}
+
+// end says how a child that closed its output ended; a large one may not be gone yet.
+func (c *child) end() string {
+	select {
+	case <-c.ended:
+		return c.cmd.ProcessState.String()
+	case <-time.After(graceTime / 2):
+		return "it closed its output"
+	}
 }
 
 // quit ends the child: politely first, then not.

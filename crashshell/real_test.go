@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +21,8 @@ import (
 )
 
 // These tests drive the crash that is installed, on the small guest that the repository holds,
-// or on KAUTOPSY_VMCORE with KAUTOPSY_VMLINUX. KAUTOPSY_SOAK makes them long.
+// or on KAUTOPSY_VMCORE with KAUTOPSY_VMLINUX. KAUTOPSY_SOAK=1 makes them long; as "200,20,10" it
+// says how many commands, time-outs and kills, too.
 
 // realConfig is for the installed crash. Old releases do not read all of the small guest's
 // kernel, so that what they are known to get wrong is asked, too: it is framed like all else.
@@ -301,6 +303,9 @@ func TestRealSoak(t *testing.T) {
 	commands, timeouts, kills, late := 40, 2, 1, lateness
 	if long() {
 		commands, timeouts, kills, late = 1000, 100, 50, 2*time.Second
+		if n, _ := fmt.Sscanf(os.Getenv("KAUTOPSY_SOAK"), "%d,%d,%d", &commands, &timeouts, &kills); n == 1 {
+			commands = 1000
+		}
 	}
 	var acts []string
 	for i, n := range []int{commands, timeouts, kills} {
@@ -311,7 +316,13 @@ func TestRealSoak(t *testing.T) {
 	rand.Shuffle(len(acts), func(i, j int) { acts[i], acts[j] = acts[j], acts[i] })
 	k := &soaker{t: t, late: late}
 	leavesNothing(t, cfg, func(s *Session) {
-		for _, act := range acts {
+		t.Logf("crash %s, %s", s.Program.Version, s.Mode)
+		begin := time.Now()
+		for i, act := range acts {
+			if long() && i%50 == 0 { // who runs it for an hour wants to know where it is
+				t.Logf("%s: %d of %d done; %d descriptors, %d goroutines; the latest call %s", time.Since(begin).Round(time.Second),
+					i, len(acts), openFiles(t), runtime.NumGoroutine(), k.worst)
+			}
 			switch act {
 			case "command":
 				k.command(s)

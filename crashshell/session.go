@@ -149,7 +149,7 @@ func (s *Session) climb(ctx context.Context) error {
 	var first error
 	for _, m := range s.cfg.Modes {
 		s.Mode = m
-		in := s.begin()
+		in := s.begin(nil)
 		select {
 		case <-in.ready:
 		case <-ctx.Done():
@@ -180,11 +180,15 @@ func (s *Session) welcome(in *incarnation) {
 	}
 }
 
-// begin starts a child without waiting for it.
-func (s *Session) begin() *incarnation {
+// begin starts a child, in place of an old one if there is one, without waiting for either.
+// A process of some gigabytes takes its time to end: two at once would be over Config.Memory.
+func (s *Session) begin(old *child) *incarnation {
 	in := &incarnation{ready: make(chan struct{})}
 	s.work.Go(func() {
 		defer close(in.ready)
+		if old != nil {
+			old.kill()
+		}
 		in.child, in.said, in.err = s.launch()
 	})
 	return in
@@ -192,6 +196,9 @@ func (s *Session) begin() *incarnation {
 
 // launch starts a child and waits for its prompt.
 func (s *Session) launch() (*child, []byte, error) {
+	if s.ctx.Err() != nil {
+		return nil, nil, ErrClosed
+	}
 	args := s.Mode.options()
 	if s.Program.Target == "x86_64" {
 		// crash before 8.0.4 does not see that a kernel since 6.6 moved: what it looks for is gone
@@ -221,9 +228,10 @@ func (s *Session) launch() (*child, []byte, error) {
 }
 
 // Run sends one command and waits for its answer. It returns by the deadline of ctx, or after
-// Config.Timeout, and 2 s at most for bringing crash back to its prompt. An answer that is
-// there in part comes with its error: ErrTimeout, ErrTooLong, ErrDied, or a CommandError when
-// it is nothing but crash's own errors.
+// Config.Timeout, and 1.5 s at most for bringing crash back to its prompt; one that does not
+// come back is killed, which nobody waits for but the next command and Close. An answer that
+// is there in part comes with its error: ErrTimeout, ErrTooLong, ErrDied, or a CommandError
+// when it is nothing but crash's own errors.
 func (s *Session) Run(ctx context.Context, command string) (Answer, error) {
 	if err := s.permit(command); err != nil {
 		return Answer{Command: command}, err
@@ -277,7 +285,7 @@ func (s *Session) child(ctx context.Context) (*child, error) {
 		return nil, ErrClosed
 	}
 	if s.now == nil {
-		s.now = s.begin()
+		s.now = s.begin(nil)
 	}
 	select {
 	case <-s.now.ready:
@@ -290,8 +298,7 @@ func (s *Session) child(ctx context.Context) (*child, error) {
 		return nil, in.err
 	}
 	if !in.child.alive() {
-		in.child.kill()
-		s.now = s.begin()
+		s.now = s.begin(in.child)
 		return s.child(ctx)
 	}
 	return in.child, nil
@@ -301,23 +308,18 @@ func (s *Session) child(ctx context.Context) (*child, error) {
 func (s *Session) exchange(ctx context.Context, c *child, command string) (Answer, error) {
 	mark, begin := c.errs.mark(), time.Now()
 	out, err := c.ask(ctx, command, s.cfg.MaxOutput)
+	if err != nil && !errors.Is(err, errUnsent) && (s.ctx.Err() != nil || !c.recover(err)) {
+		s.now = s.begin(c) // the next command need not wait for all of it
+	}
 	a := newAnswer(command, out)
 	a.Stderr, a.Mode, a.Took = c.errs.since(mark), s.Mode, time.Since(begin)
-	if err == nil {
-		return a, a.failed()
-	}
-	if errors.Is(err, errDied) || !c.interrupt() {
-		c.kill()
-		s.now = nil
-		if s.ctx.Err() == nil {
-			s.now = s.begin() // the next command need not wait for all of it
-		}
-	}
 	switch {
+	case err == nil:
+		err = a.failed()
 	case s.ctx.Err() != nil:
 		err = ErrClosed
 	case errors.Is(err, errDied):
-		err = fmt.Errorf("%w: %s: %s", ErrDied, command, c.cmd.ProcessState)
+		err = fmt.Errorf("%w: %s: %s", ErrDied, command, c.end())
 	case errors.Is(err, errTooLong):
 		err = fmt.Errorf("%w: %s: more than %d bytes", ErrTooLong, command, s.cfg.MaxOutput)
 	case errors.Is(err, errDeadline):

@@ -130,6 +130,32 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
+// TestUnsent: a command whose deadline passed before it was sent costs crash nothing. A signal
+// to an idle crash may make it run an old command again.
+func TestUnsent(t *testing.T) {
+	s := startFake(t, "")
+	pid := run(t, s, "ascii pid")
+	s.turn <- struct{}{}
+	c, err := s.child(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	if _, err := s.exchange(passed, c, "ascii deaf"); !errors.Is(err, ErrTimeout) {
+		t.Errorf("%v, want ErrTimeout", err)
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.exchange(canceled, c, "ascii deaf"); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want context.Canceled", err)
+	}
+	<-s.turn
+	if again := run(t, s, "ascii pid"); again != pid {
+		t.Errorf("pid %s became %s", pid, again)
+	}
+}
+
 func TestCancel(t *testing.T) {
 	s := startFake(t, "")
 	ctx, cancel := context.WithCancel(t.Context())
