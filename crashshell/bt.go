@@ -43,9 +43,11 @@ type Frame struct {
 
 // Exception is a set of registers on a stack: an exception, an interrupt or a system call.
 type Exception struct {
-	Kind      string     `json:"kind,omitempty"` // "KERNEL-MODE", "System Call [c01]"
+	Kind      string     `json:"kind,omitempty"` // "KERNEL-MODE", "System Call [c01]", "LOWCORE INFO"
 	At        Address    `json:"at,omitempty"`
 	Where     string     `json:"where,omitempty"` // "sysrq_handle_crash+22"
+	File      string     `json:"file,omitempty"`  // of Where, of bt -l
+	Line      int        `json:"line,omitempty"`
 	Registers []Register `json:"registers,omitempty"`
 }
 
@@ -76,13 +78,15 @@ type StackLine struct {
 
 var (
 	frameLine     = regexp.MustCompile(`^#(\d+) \[([0-9a-f]+)\] (.+?)(?: \(via (\S+)\))? at ([0-9a-f]+)(?: +\[(\S+)\])?(?: +\(([a-z ]+)\))?$`)
-	scannedLine   = regexp.MustCompile(`^(?:START:|\[([0-9a-f]+)\]) (.+?) at ([0-9a-f]+)(?: +\[(\S+)\])?$`)
+	scannedLine   = regexp.MustCompile(`^(?:START:|\[ *([0-9a-f]+)\]) (.+?) at ([0-9a-f]+)(?: +\[(\S+)\])?$`)
 	markerLine    = regexp.MustCompile(`^-+ ?(<.*>|[a-zA-Z ]+) ?-+$`)
-	exceptionLine = regexp.MustCompile(`^\[(?:exception RIP|NIP *|LR *|PC *): (.+)\]$`)
-	frameAtLine   = regexp.MustCompile(`^(.+) EXCEPTION FRAME AT:? ([0-9a-f]+):?$`)
+	exceptionLine = regexp.MustCompile(`^(?:\[(?:exception RIP|NIP *|LR *|PC *): (.+)\]|(?:NIP|LR) +\[[0-9a-f]+\] (\S+))$`)
+	frameAtLine   = regexp.MustCompile(`^(.+?)(?: EXCEPTION FRAME AT:?| FRAME; pt_regs at| FRAME at) ([0-9a-f]+):?$`)
+	ptRegsLine    = regexp.MustCompile(`^pt_regs at ([0-9a-f]+):$`) // the line after the frame's own, of s390x
 	frameOfLine   = regexp.MustCompile(`^(.+) exception frame:$`)
 	stackLine     = regexp.MustCompile(`^([0-9a-f]{8,16}): +(\S.*)$`)
 	sourceLine    = regexp.MustCompile(`^(\S.*): (\d+)$`)
+	assemblyLine  = regexp.MustCompile(`^\S*/\S+\.S$`) // bt -l of s390x tells no number of those
 	cpuStackLine  = regexp.MustCompile(`^CPU (\d+) (.+) STACK:$`)
 	symbolOffset  = regexp.MustCompile(`^(.+)\+(0x[0-9a-f]+|\d+)$`)
 )
@@ -94,15 +98,16 @@ func ParseBacktraces(out []byte) (Backtraces, error) {
 	for line := range answerLines(out) {
 		p.line(line)
 	}
-	return p.all, formError(len(p.all.List) > 0, p.all.Rest)
+	return p.all, formError(p.healthy || len(p.all.List) > 0, p.all.Rest)
 }
 
 // btParser is where ParseBacktraces is.
 type btParser struct {
-	all    Backtraces
-	marker string     // for the next frame
-	open   *Exception // takes register lines
-	last   string     // the register that lines of nothing but values go on with
+	all     Backtraces
+	marker  string     // for the next frame
+	open    *Exception // takes register lines
+	last    string     // the register that lines of nothing but values go on with
+	healthy bool       // of bt -v: there is nothing to tell
 }
 
 func (p *btParser) line(line string) {
@@ -117,6 +122,10 @@ func (p *btParser) line(line string) {
 	}
 	if m := cpuStackLine.FindStringSubmatch(text); m != nil {
 		p.begin(Backtrace{TaskHeader: TaskHeader{CPU: atoi(m[1])}, Stack: m[2]})
+		return
+	}
+	if text == "No stack overflows detected" {
+		p.healthy = true
 		return
 	}
 	if len(p.all.List) == 0 {
@@ -175,6 +184,10 @@ func (p *btParser) exception(b *Backtrace, text string) bool {
 		p.block(b, true).Kind, p.open.At = m[1], parseAddress(m[2])
 		return true
 	}
+	if m := ptRegsLine.FindStringSubmatch(text); m != nil && p.open != nil {
+		p.open.At = parseAddress(m[1])
+		return true
+	}
 	if m := frameOfLine.FindStringSubmatch(text); m != nil {
 		p.block(b, true).Kind = m[1]
 		return true
@@ -182,8 +195,11 @@ func (p *btParser) exception(b *Backtrace, text string) bool {
 	if m := exceptionLine.FindStringSubmatch(text); m != nil {
 		e := p.block(b, strings.HasPrefix(text, "[exception RIP") && p.open != nil && len(p.open.Registers) > 0)
 		if e.Where == "" { // ppc64 names NIP first, then LR
-			e.Where = m[1]
+			e.Where = m[1] + m[2]
 		}
+		return true
+	}
+	if p.lowcore(b, text) {
 		return true
 	}
 	if list, ok := p.registers(text); ok {
@@ -193,6 +209,43 @@ func (p *btParser) exception(b *Backtrace, text string) bool {
 	}
 	return false
 }
+
+// lowcore takes what s390x keeps of a stopped CPU: "-psw      : 0x… 0x…", and lines of values
+// below "-general registers:".
+func (p *btParser) lowcore(b *Backtrace, text string) bool {
+	if text == "LOWCORE INFO:" {
+		p.block(b, true).Kind = "LOWCORE INFO"
+		return true
+	}
+	if p.open == nil || p.open.Kind != "LOWCORE INFO" {
+		return false
+	}
+	if m := lowcoreLine.FindStringSubmatch(text); m != nil {
+		p.last, text = m[1], m[2]
+		if p.last == "function" {
+			p.open.Where, _, _ = strings.Cut(text, " at ")
+			return true
+		}
+	}
+	if m := sourceLine.FindStringSubmatch(text); m != nil && p.last == "function" {
+		p.open.File, p.open.Line = m[1], atoi(m[2])
+		return true
+	}
+	for _, word := range strings.Fields(text) {
+		if !lowcoreValue.MatchString(word) {
+			return false
+		}
+	}
+	for _, word := range strings.Fields(text) {
+		p.open.Registers = append(p.open.Registers, Register{Name: p.last, Value: parseAddress(strings.TrimPrefix(word, "0x"))})
+	}
+	return true
+}
+
+var (
+	lowcoreLine  = regexp.MustCompile(`^-([a-z][a-z ]*?) *: *(.*)$`)
+	lowcoreValue = regexp.MustCompile(`^0(?:x[0-9a-f]{1,16}|0{1,17})$`)
+)
 
 // block is the register block that lines go to: the open one, or a new one below the last
 // frame.
@@ -252,10 +305,10 @@ var (
 func (p *btParser) detail(b *Backtrace, text string) bool {
 	last := func() *Frame { return &b.Frames[len(b.Frames)-1] }
 	switch m := stackLine.FindStringSubmatch(text); {
-	case text == "(none found)", text == "(no stack)":
+	case text == "(none found)", text == "(no stack)", text == "(cannot determine file and line number)":
 	case text == "(active)":
 		b.Active = true
-	case strings.HasPrefix(text, "bt: ") || strings.HasPrefix(text, "foreach: "):
+	case strings.HasPrefix(text, "bt: "), strings.HasPrefix(text, "foreach: "), strings.HasPrefix(text, "possible stack overflow: "):
 		b.Errors = append(b.Errors, text)
 	case len(b.Frames) > 0 && m != nil:
 		last().Stack = append(last().Stack, StackLine{parseAddress(m[1]), strings.Fields(m[2])})
@@ -264,6 +317,8 @@ func (p *btParser) detail(b *Backtrace, text string) bool {
 	case len(b.Frames) > 0 && last().File == "" && sourceLine.MatchString(text):
 		m := sourceLine.FindStringSubmatch(text)
 		last().File, last().Line = m[1], atoi(m[2])
+	case len(b.Frames) > 0 && last().File == "" && assemblyLine.MatchString(text):
+		last().File = text
 	default:
 		return false
 	}

@@ -34,7 +34,7 @@ type OpenFile struct {
 var (
 	filesHeading = regexp.MustCompile(`^\s*FD\s+FILE\s+DENTRY\s+INODE\s+TYPE\s+PATH\s*$`)
 	filesDirs    = regexp.MustCompile(`^ROOT: (.*?) *(?:   CWD: (.*?) *)?$`)
-	filesRow     = regexp.MustCompile(`^\s*(\d+)\s+([0-9a-f]{8,16})\s+([0-9a-f]{8,16}|0|\?)\s+([0-9a-f]{8,16}|0|\?)\s+(?:([A-Z]{3,4}|\?)\b)?\s?(.*?)$`)
+	filesRow     = regexp.MustCompile(`^\s*(\d+)\s+([0-9a-f]{5,16})\s+([0-9a-f]{5,16}|0|\?)\s+([0-9a-f]{5,16}|0|\?)\s+(?:([A-Z]{3,4}|\?)\b)?\s?(.*?)$`)
 )
 
 // ParseFiles reads the answer to files or foreach files. The error is ErrForm.

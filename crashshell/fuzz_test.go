@@ -22,6 +22,11 @@ func FuzzTyped(f *testing.F) {
 		}
 		f.Add(out[:min(len(out), 4096)])
 	}
+	for _, machine := range machines {
+		for _, e := range machineSession(f, machine) {
+			f.Add(e.Output[:min(len(e.Output), 4096)])
+		}
+	}
 	f.Add([]byte("PID: 0 TASK: 1 CPU: 0 COMMAND: \"x\"\n RIP: 0 (\n [LR : (\n CPU 1 X STACK:\n"))
 	f.Fuzz(func(t *testing.T, out []byte) {
 		for _, command := range []string{"sys", "bt", "ps -a", "log", "mod", "foreach bt", "kmem -i", "irq", "files", "mount", "net", "struct x", "dis x", "sym x"} {

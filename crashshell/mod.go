@@ -25,7 +25,7 @@ type Module struct {
 
 var (
 	modHeading = regexp.MustCompile(`^\s*(?:MODULE\s+)?NAME\s+(?:(?:(?:TEXT_)?BASE\s+)?SIZE\s+OBJECT FILE|TAINTS?(?:_MASK)?)\s*$`)
-	modRow     = regexp.MustCompile(`^\s*([0-9a-f]{8,16})\s+(\S+)\s+(?:([0-9a-f]{8,16})\s+)?(\d+)\s+(.*?)(?:\s*\[([A-Z_]+)\])?$`)
+	modRow     = regexp.MustCompile(`^\s*([0-9a-f]{5,16})\s+(\S+)\s+(?:([0-9a-f]{5,16})\s+)?(\d+)\s+(.*?)(?:\s*\[([A-Z_]+)\])?$`)
 	modTaint   = regexp.MustCompile(`^(\S+)\s+(\S+)$`)
 )
 

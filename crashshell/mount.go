@@ -22,7 +22,7 @@ type Mount struct {
 
 var (
 	mountHeading = regexp.MustCompile(`^\s*(?:VFS)?MOUNT\s+SUPERBLK\s+TYPE\s+DEVNAME\s+DIRNAME\s*$`)
-	mountRow     = regexp.MustCompile(`^([0-9a-f]{8,16})\s+([0-9a-f]{8,16})\s+(\S+)\s+(\S+)\s+(\S.*?)\s*$`)
+	mountRow     = regexp.MustCompile(`^\s*([0-9a-f]{5,16})\s+([0-9a-f]{5,16})\s+(\S+)\s+(\S+)\s+(\S.*?)\s*$`)
 )
 
 // ParseMounts reads the answer to mount. The error is ErrForm.

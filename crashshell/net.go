@@ -21,7 +21,7 @@ type NetDevice struct {
 
 var (
 	netHeading = regexp.MustCompile(`^\s*NET_DEVICE\s+NAME\s+IP ADDRESS(?:\(ES\))?\s*$`)
-	netRow     = regexp.MustCompile(`^([0-9a-f]{8,16})\s+(\S+)\s*(.*?)\s*$`)
+	netRow     = regexp.MustCompile(`^\s*([0-9a-f]{5,16})\s+(\S+)\s*(.*?)\s*$`)
 )
 
 // ParseNet reads the answer to net and net -n. The error is ErrForm.

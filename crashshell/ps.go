@@ -55,11 +55,12 @@ type Limit struct {
 
 var (
 	psHeading  = regexp.MustCompile(`^\s*PID\s+PPID\s+CPU\s+(TASK|KSTACKP)\s+ST\s+%MEM\s+VSZ\s+RSS\s+COMM\s*$`)
-	psRow      = regexp.MustCompile(`^(>?)\s*(\d+)\s+(-?\d+)\s+(\d+)\s+([0-9a-f]{6,16}|--)\s+([A-Z?]{2})\s+([\d.]+)\s+(\d+)\s+(\d+) {1,2}(.*)$`)
+	psRow      = regexp.MustCompile(`^\s*(>?)\s*(\d+)\s+(-?\d+)\s+(\d+)\s+([0-9a-f]{6,16}|--)\s+([A-Z?]{2})\s+([\d.]+)\s+(\d+)\s+(\d+) {1,2}(.*)$`)
 	psState    = regexp.MustCompile(`^ +([A-Z]{2}): (\d+)$`)
 	psLastRun  = regexp.MustCompile(`^\[\s*(?:(\d+)|(\d{1,6}) (\d\d):(\d\d):(\d\d)\.(\d{3}))\] +\[([A-Z?]{2})\] +(PID:.*)$`)
 	psTime     = regexp.MustCompile(`^ *(RUN TIME|START TIME|UTIME|STIME): (.*)$`)
 	psLimit    = regexp.MustCompile(`^\s+([A-Z]+)\s+(\d+|\(unlimited\))\s+(\d+|\(unlimited\))\s*$`)
+	psOfCPU    = regexp.MustCompile(`^CPU: \d+$`)
 	psLimitTop = regexp.MustCompile(`^\s+RLIMIT\s+CURRENT\s+MAXIMUM\s*$`)
 )
 
@@ -97,6 +98,8 @@ func (p *psParser) row(line string) bool {
 			p.all.States = make(map[string]int)
 		}
 		p.all.States[m[1]], p.known = atoi(m[2]), true
+	} else if psOfCPU.MatchString(line) { // of ps -C; each row tells it too
+		p.open, p.known = nil, true
 	} else {
 		return false
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/kautopsy/kautopsy/internal/golden"
 )
 
-// recordings gives the recorded answers that have a type, by command: those of testdata, and
-// all of the corpus where there is one.
+// recordings gives the recorded answers that have a type, by command: those of testdata, other
+// machines' among them, and all of the corpus where there is one.
 func recordings(t testing.TB, visit func(t *testing.T, a Answer)) {
 	t.Helper()
 	dirs := []string{"testdata/8.0.2", "testdata/9.0.2"}
@@ -39,6 +39,27 @@ func recordings(t testing.TB, visit func(t *testing.T, a Answer)) {
 			t.(*testing.T).Run(filepath.Base(dir)+"/"+name, func(t *testing.T) { visit(t, a) })
 		}
 	}
+	for _, machine := range machines {
+		for _, e := range machineSession(t, machine) {
+			a := newAnswer(e.Command, e.Output)
+			if known, _ := a.Typed(); known != nil && a.failed() == nil {
+				t.(*testing.T).Run(machine+"/"+e.Command, func(t *testing.T) { visit(t, a) })
+			}
+		}
+	}
+}
+
+// machines are those of which testdata has a session: crash 9.0.2 of that machine, run by
+// qemu-user, on the dump of a guest with Debian's kernel 6.1.
+var machines = []string{"ppc64le", "s390x"}
+
+func machineSession(t testing.TB, machine string) []Exchange {
+	t.Helper()
+	text, err := os.ReadFile("testdata/machines/" + machine + ".txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ParseTranscript(text)
 }
 
 // rests are the lines that a typed answer did not understand.
@@ -76,7 +97,7 @@ func rests(v any) (list []string) {
 }
 
 // formless are commands whose options ask for what has no type: the error says so.
-var formless = []string{"bt -v", "dis -s schedule", "irq -a", "irq -b", "irq -d", "irq -s", "net -a", "net -s", "net -R 127.0.0.1"}
+var formless = []string{"dis -s schedule", "irq -a", "irq -b", "irq -d", "irq -s", "net -a", "net -s", "net -R 127.0.0.1"}
 
 // TestRecordings: every line of the recordings is understood.
 func TestRecordings(t *testing.T) {
@@ -151,8 +172,11 @@ func stackLines(v Backtraces, hex bool) (lines []string) {
 			if f.Module != "" {
 				line += " [" + f.Module + "]"
 			}
+			if f.Note != "" {
+				line += " (" + f.Note + ")"
+			}
 			lines = append(lines, line)
-			if f.File != "" {
+			if f.Line != 0 {
 				lines = append(lines, fmt.Sprintf("%s: %d", f.File, f.Line))
 			}
 		}
@@ -294,6 +318,68 @@ func TestMachines(t *testing.T) {
 	}
 }
 
+// TestInterrupted has stacks that a fault in the kernel cut in two, in the forms of reports on
+// the kernel's mailing lists: ppc64le (2020 and 2023), ppc64 (2.6.38), s390x (2024).
+func TestInterrupted(t *testing.T) {
+	parse := func(out string) Backtrace {
+		t.Helper()
+		v, err := ParseBacktraces([]byte("PID: 7  TASK: c0000000a5a50000  CPU: 3  COMMAND: \"x\"\n" + out))
+		if err != nil || len(v.List) != 1 || len(rests(v)) > 0 {
+			t.Fatalf("%v, %d stacks, not understood: %q", err, len(v.List), rests(v))
+		}
+		return v.List[0]
+	}
+	b := parse("  R0:  c0000000006d0001    R1:  c0000000a5a00040    R2:  c000000001000100\n  NIP: c000000000170070    MSR: 8000000002009033    OR3: c000000000170008\n" +
+		"  DSISR: 0000000040000000     Syscall Result: 0000000000000000\n  [NIP  : memcpy_power7+1648]\n  [LR   : zs_obj_write+548]\n" +
+		"  #0 [c0000000a5a00c50] crash_kexec at c000000000370268\n  #1 [c0000000a5a00d70] data_access_common_virt at c000000000008be0\n" +
+		"  Data Access [300] exception frame:\n  R0:  c0000000006d0002    R1:  c0000000a5a00080\n  [NIP  : memcpy_power7+1648]\n" +
+		"  #2 [c0000000a5a00e40] zram_write_page at c008000009170a50 [zram]\n")
+	if len(b.Frames) != 3 || len(b.Exceptions) != 1 || b.Exceptions[0].Where != "memcpy_power7+1648" || b.Frames[2].Module != "zram" {
+		t.Errorf("ppc64le: %+v", b)
+	}
+	if e := b.Frames[1].Exception; e == nil || e.Kind != "Data Access [300]" || e.Where != "memcpy_power7+1648" || len(e.Registers) != 2 {
+		t.Errorf("ppc64le, below frame 1: %+v", e)
+	}
+	b = parse(" CTR: 0000000000000000    LR:  c000000000720034    XER: 0000000000000001\n NIP [c000000000720034] .panic\n LR  [c000000000720034] .panic\n\n" +
+		" #0 [c0000002eac00920] .panic at c000000000720034\n")
+	if len(b.Frames) != 1 || len(b.Exceptions) != 1 || b.Exceptions[0].Where != ".panic" {
+		t.Errorf("ppc64: %+v", b)
+	}
+	b = parse(" #0 [8026be60] __machine_kexec at 504c09ee\n #1 [380004abb00] pgm_check_handler at 50d6e088\n PSW:  0704c00180000000 000003ff807d97e6 (do_xmote+790 [gfs2])\n" +
+		" GPRS: c0000000ffffbfff 0000000000000027 0000000000000067 00000000ffffbfff\n       00000380004ab798 00000380004ab790 000003ff807f2b70 000003ff80810df0\n" +
+		" #0 [380004abcb8] gfs2_glock_nq at 3ff807d9d88 [gfs2]\n")
+	if e := b.Frames[1].Exception; len(b.Frames) != 3 || e == nil || len(e.Registers) != 2+8 || e.Registers[1].Symbol != "do_xmote+790 [gfs2]" {
+		t.Errorf("s390x: %+v", b)
+	}
+}
+
+// TestLowcore: what s390x keeps of a stopped CPU is no frame's.
+func TestLowcore(t *testing.T) {
+	for _, e := range machineSession(t, "s390x") {
+		if e.Command != "bt -l" {
+			continue
+		}
+		v, err := ParseBacktraces(e.Output)
+		if err != nil || len(v.List) != 1 || len(v.List[0].Exceptions) != 1 {
+			t.Fatalf("%+v, %v", v, err)
+		}
+		low := v.List[0].Exceptions[0]
+		counts := map[string]int{}
+		for _, r := range low.Registers {
+			counts[r.Name]++
+		}
+		if low.Kind != "LOWCORE INFO" || low.Where != "stop_run" || low.Line != 309 || counts["psw"] != 2 || counts["general registers"] != 16 || counts["access registers"] != 16 {
+			t.Errorf("%s %s %d: %v", low.Kind, low.Where, low.Line, counts)
+		}
+		last := v.List[0].Frames[10]
+		if e := last.Exception; last.File == "" || e == nil || e.Kind != "USER-MODE INTERRUPT" || e.At != 0x3800027bf38 || len(e.Registers) != 2+16 {
+			t.Errorf("%+v", last)
+		}
+		return
+	}
+	t.Error("no bt -l is recorded")
+}
+
 // TestNoStack: a zombie has none, and foreach bt goes on.
 func TestNoStack(t *testing.T) {
 	v, err := ParseBacktraces([]byte("PID: 222 TASK: ffff8e579f31b300  CPU: 0    COMMAND: \"a \"b\"\"\n(no stack)\n\n" +
@@ -392,6 +478,32 @@ func TestStruct(t *testing.T) {
 	if err != nil || len(v.Members) != 3 || v.Members[0].Name != "next" || v.Members[0].Text != "0xffff8e57811f3300" ||
 		v.Members[1].Name != "pair" || v.Members[2].Text != "0x0" {
 		t.Errorf("%+v, %v", v, err)
+	}
+}
+
+// TestStructs has several values in one answer, and members without their struct.
+func TestStructs(t *testing.T) {
+	v, err := ParseStruct([]byte("[0]: ffffe8fefe6026c8\nstruct disk_stats {\n  ios = {6041, 971}, \n  io_ticks = 12\n}\n[1]: ffffe8fefe8026c8\nstruct disk_stats {\n  ios = {0, 0}, \n  io_ticks = 23\n}\nSIZE: 36  (0x24)\n"))
+	if err != nil || len(v.Rest) > 0 || len(v.More) != 1 || v.Addr != 0xffffe8fefe6026c8 || *v.More[0].CPU != 1 || v.More[0].Members[1].Text != "23" || v.More[0].Size != 36 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	v, err = ParseStruct([]byte("  pid = 1,\n  comm = \"init\\000\",\n  se = {\n    load = {\n      weight = 3\n    },\n    on_rq = 1\n  },\n  cpu = 0\n"))
+	if err != nil || len(v.Rest) > 0 || v.Name != "" || len(v.Members) != 4 || v.Members[1].Text != `"init\000"` || v.Members[2].Name != "se" ||
+		!strings.Contains(v.Members[2].Text, "on_rq = 1") || v.Members[3].Text != "0" {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
+// TestOldIrq: for kernels before 2.6.37 crash tells each interrupt in a block.
+func TestOldIrq(t *testing.T) {
+	v, err := ParseIrqs([]byte("    IRQ: 18\n STATUS: 0 \nHANDLER: c02301e0  <ioapic_level>\n         typename: c01f9e0c  \"IO-APIC-level\"\n ACTION: c009c6b0\n" +
+		"          handler: c01ce818  <do_isr>\n            flags: 4000000  (SA_SHIRQ)\n             name: c0217780  \"aic 7xxx\"\n             next: c009c770\n" +
+		" ACTION: c009c770\n             name: c0217790  \"other\"\n  DEPTH: 0\n\n    IRQ: 19\n STATUS: 2  (IRQ_DISABLED)\n ACTION: (none)\n  DEPTH: 1\n"))
+	if err != nil || len(v.Rest) > 0 || len(v.List) != 2 || len(v.List[0].Actions) != 2 || len(v.List[1].Actions) != 0 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	if a := v.List[0].Actions; a[0].Name != "aic 7xxx" || len(a[0].Fields) != 3 || a[1].Address != 0xc009c770 || len(v.List[0].Fields) != 4 {
+		t.Errorf("%+v", v.List[0])
 	}
 }
 
