@@ -20,13 +20,11 @@ func (f *File) ReadPages(b *phys.Batch) {
 	defer f.decoders.Put(r)
 	for i := 0; i < len(b.PFN); {
 		n := f.together(b.PFN[i:])
-		if f.readDescs(r, b.PFN[i:i+n]) != nil {
+		if f.readDescs(r, b, b.PFN[i:i+n]) != nil {
 			r.descs = r.descs[:0]
 		}
-		room := b.Room(f.stored(r.descs))
 		for k := 0; k < len(r.descs); {
-			done, used := f.readPiece(r, b, i, k, room)
-			k, room = k+done, room[used:]
+			k += f.readPiece(r, b, i, k)
 		}
 		for k := len(r.descs); k < n; k++ {
 			f.readSingly(b, i+k)
@@ -66,7 +64,7 @@ func (f *File) neighbours(pages []phys.PFN) bool {
 }
 
 // readDescs reads the descriptors of neighbours into r.descs, as many as the file has.
-func (f *File) readDescs(r *pageDecoder, pages []phys.PFN) error {
+func (f *File) readDescs(r *pageDecoder, b *phys.Batch, pages []phys.PFN) error {
 	r.descs = r.descs[:0]
 	if !f.neighbours(pages[:1]) {
 		return nil
@@ -76,11 +74,13 @@ func (f *File) readDescs(r *pageDecoder, pages []phys.PFN) error {
 		return err
 	}
 	at := f.data + int64(k)*descSize
-	table := r.tableOf(len(pages))
-	table = table[:f.have(at, int64(len(table)))]
-	n, err := f.r.ReadAt(table, at)
-	if n < len(table) && !errors.Is(err, io.EOF) {
-		return err
+	n := int(f.have(at, int64(len(pages)*descSize)))
+	table := b.See(f.r, at, n)
+	if table == nil {
+		table = r.tableOf(len(pages))[:n]
+		if n, err = f.r.ReadAt(table, at); n < len(table) && !errors.Is(err, io.EOF) {
+			return err
+		}
 	}
 	for table = table[:n]; len(table) >= descSize; table = table[descSize:] {
 		d := f.decodeDesc(table)
@@ -92,28 +92,18 @@ func (f *File) readDescs(r *pageDecoder, pages []phys.PFN) error {
 	return nil
 }
 
-// stored is the most room that the data of pages can take.
-func (f *File) stored(descs []pageDesc) (n int) {
-	for _, d := range descs {
-		if !f.isZero(d) {
-			n += int(d.size)
-		}
-	}
-	return n
-}
-
 // readPiece reads the data of page k of the neighbours that begin at page first of the
-// batch, and of those behind it whose data follows without a gap, into room. n is the
-// number of pages that are done with it, used what it took.
-func (f *File) readPiece(r *pageDecoder, b *phys.Batch, first, k int, room []byte) (n, used int) {
+// batch, and of those behind it whose data follows without a gap. n is the number of pages
+// that are done with it.
+func (f *File) readPiece(r *pageDecoder, b *phys.Batch, first, k int) (n int) {
 	d := r.descs[k]
 	if f.isZero(d) {
 		b.Data[first+k] = f.zeros
-		return 1, 0
+		return 1
 	}
 	if d.size == 0 {
 		f.readSingly(b, first+k)
-		return 1, 0
+		return 1
 	}
 	end := d.offset
 	for n = 0; k+n < len(r.descs); n++ {
@@ -126,19 +116,27 @@ func (f *File) readPiece(r *pageDecoder, b *phys.Batch, first, k int, room []byt
 		}
 		end += int64(next.size)
 	}
-	room = room[:end-d.offset]
-	if got, _ := f.r.ReadAt(room, d.offset); got < len(room) {
-		f.readSingly(b, first+k) // it tells what is wrong with each page
-		return 1, 0
+	size := int(end - d.offset)
+	var piece []byte
+	if b.InPlace || codec.Method(d.flags) != codec.Raw { // else it would be copied page by page
+		piece = b.See(f.r, d.offset, size)
+	}
+	seen := piece != nil
+	if !seen {
+		piece = b.Room(size)
+		if got, _ := f.r.ReadAt(piece, d.offset); got < size {
+			f.readSingly(b, first+k) // it tells what is wrong with each page
+			return 1
+		}
 	}
 	for i, next := range r.descs[k : k+n] {
 		if f.isZero(next) {
 			b.Data[first+k+i] = f.zeros
 		} else {
-			f.decodePage(r, b, first+k+i, next, room[next.offset-d.offset:][:next.size])
+			f.decodePage(r, b, first+k+i, next, piece[next.offset-d.offset:][:next.size], seen)
 		}
 	}
-	return n, len(room)
+	return n
 }
 
 // readSingly reads page i for itself.
@@ -148,12 +146,21 @@ func (f *File) readSingly(b *phys.Batch, i int) {
 	b.Data[i], b.Err[i] = page[:n], err
 }
 
-// decodePage makes page i of its stored form.
-func (f *File) decodePage(r *pageDecoder, b *phys.Batch, i int, d pageDesc, src []byte) {
+// decodePage makes page i of its stored form, which may be seen where it lies in the file.
+func (f *File) decodePage(r *pageDecoder, b *phys.Batch, i int, d pageDesc, src []byte, seen bool) {
 	if codec.Method(d.flags) == codec.Raw && len(src) == f.Header.BlockSize {
-		b.Data[i] = src
-		f.noteZero(d, src)
-		return
+		switch {
+		case !seen:
+			b.Data[i] = src[:len(src):len(src)]
+			f.noteZero(d, src)
+			return
+		case f.zero.Load() < 0 && bin.Zero(src): // what is noted must not change under a mapping
+			f.readSingly(b, i)
+			return
+		case b.InPlace:
+			b.Data[i] = src[:len(src):len(src)]
+			return
+		}
 	}
 	if r.codedZero(d, src) {
 		b.Data[i] = f.zeros
@@ -164,7 +171,7 @@ func (f *File) decodePage(r *pageDecoder, b *phys.Batch, i int, d pageDesc, src 
 		b.Err[i] = f.pageError("read", b.PFN[i]-f.base, d.offset, err)
 		return
 	}
-	b.Data[i] = page
+	b.Data[i] = page[:len(page):len(page)]
 }
 
 // maxCodedZero is the longest coded form that is remembered as that of a page of zeros:
@@ -178,9 +185,12 @@ func (r *pageDecoder) codedZero(d pageDesc, src []byte) bool {
 
 // decode decodes a page, and remembers what one of zeros looks like.
 func (r *pageDecoder) decode(d pageDesc, page, src []byte) error {
-	err := r.codec.Decode(codec.Method(d.flags), page, src)
+	err := r.codec.DecodeInPlace(codec.Method(d.flags), page, src)
 	if err == nil && len(src) <= maxCodedZero && len(r.zero) == 0 && bin.Zero(page) {
-		r.zero, r.zeroFlags = bytes.Clone(src), d.flags
+		zero := bytes.Clone(src) // which a file that is cut meanwhile may have changed
+		if r.codec.Decode(codec.Method(d.flags), page, zero) == nil && bin.Zero(page) {
+			r.zero, r.zeroFlags = zero, d.flags
+		}
 	}
 	return err
 }

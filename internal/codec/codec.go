@@ -41,19 +41,17 @@ type method struct {
 }
 
 // methods in the order in which readers test the bits.
-func methods() [5]method {
-	return [5]method{
-		{Raw, "none", (*Decoder).raw},
-		{Zlib, "zlib", (*Decoder).zlib},
-		{LZO, "lzo", (*Decoder).lzo},
-		{Snappy, "snappy", (*Decoder).snappy},
-		{Zstd, "zstd", (*Decoder).zstd},
-	}
+var methods = [...]method{
+	{Raw, "none", (*Decoder).raw},
+	{Zlib, "zlib", (*Decoder).zlib},
+	{LZO, "lzo", (*Decoder).lzo},
+	{Snappy, "snappy", (*Decoder).snappy},
+	{Zstd, "zstd", (*Decoder).zstd},
 }
 
 // String is the codec's name as kautopsy prints it; "none" for raw pages.
 func (m Method) String() string {
-	for _, row := range methods() {
+	for _, row := range methods {
 		if row.bit == m {
 			return row.name
 		}
@@ -63,7 +61,7 @@ func (m Method) String() string {
 
 // ByName finds a codec by the name that String gives it.
 func ByName(name string) (Method, bool) {
-	for _, row := range methods() {
+	for _, row := range methods {
 		if row.name == name {
 			return row.bit, true
 		}
@@ -109,8 +107,8 @@ func (d *Decoder) load(src []byte) *windows {
 // phys.ErrCorrupt; an unknown codec, or several at once, wraps phys.ErrCorrupt too,
 // since no writer makes one.
 func (d *Decoder) Decode(m Method, dst, src []byte) error {
-	for _, row := range methods() {
-		if row.bit == m {
+	for i := range methods {
+		if row := &methods[i]; row.bit == m {
 			return row.decode(d, dst, src)
 		}
 	}

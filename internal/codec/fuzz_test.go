@@ -45,6 +45,7 @@ func agree(tb testing.TB, d *codec.Decoder, m codec.Method, src []byte, size int
 	if err != nil && !errors.Is(err, phys.ErrCorrupt) {
 		tb.Fatalf("%v: no reason: %v", m, err)
 	}
+	agreeInPlace(tb, d, m, src, got, err)
 	want := ref(tb, src, size)
 	if (err == nil) != (want != nil) {
 		tb.Fatalf("%v: error %v, the reference holds %d bytes; of %x", m, err, len(want), src)

@@ -11,7 +11,7 @@ func (d *Decoder) lzo(dst, src []byte) error {
 		return largeLZO(dst, src)
 	}
 	w := d.load(src)
-	n, err := lzoPage(w, uint(len(src)), uint(len(dst)))
+	n, err := lzoPage(&w.in, &w.out, uint(len(src)), uint(len(dst)))
 	if err != nil {
 		return damaged("lzo", err)
 	}
@@ -26,7 +26,7 @@ func (d *Decoder) lzo(dst, src []byte) error {
 // them, 0 to 3, followed it.
 const lzoRun = 4
 
-// lzoPage decodes the stream of end bytes in w.in (Documentation/staging/lzo.rst of the
+// lzoPage decodes the stream of end bytes in in (Documentation/staging/lzo.rst of the
 // kernel) and returns how many bytes it holds. D, H and L are bits of distances and
 // lengths, S is the number of literals that follow a match:
 //
@@ -44,32 +44,32 @@ const lzoRun = 4
 // against both ends before it is copied. The literals behind a match are always copied as
 // four bytes; that the input had as many as count is seen in the next turn, and that the
 // page had room for them by the next match or run, or at the end.
-func lzoPage(w *windows, end, size uint) (uint, error) {
+func lzoPage(in, out *window, end, size uint) (uint, error) {
 	var at, op, state uint
-	if first := uint(w.in[0]); first > 17 {
+	if first := uint(in[0]); first > 17 {
 		n := first - 17
 		if n >= end || n > size {
 			return 0, errCut
 		}
-		copy(w.out[:n], w.in[1:1+n])
+		copy(out[:n], in[1:1+n])
 		at, op, state = 1+n, n, min(n, lzoRun)
 	}
 	for at < end {
-		t := uint(w.in[at&windowMask])
+		t := uint(in[at&windowMask])
 		at++
 		if t >= 64 {
 			state = t & 3
-			distance := uint(w.in[at&windowMask])<<3 + t>>2&7 + 1
+			distance := uint(in[at&windowMask])<<3 + t>>2&7 + 1
 			at++
 			length := t>>5 + 1
 			if distance > op || op+length > size {
 				return 0, errMatch(distance, op)
 			}
-			v := load64(&w.out, op-distance)
+			v := load64(out, op-distance)
 			if distance < 8 {
 				v = spread(v, distance)
 			}
-			store64(&w.out, op, v)
+			store64(out, op, v)
 			op += length
 		} else if t >= 16 {
 			short := uint(31)
@@ -78,11 +78,11 @@ func lzoPage(w *windows, end, size uint) (uint, error) {
 			}
 			length := t & short
 			if length == 0 {
-				length, at = lzoLength(w, at, end)
+				length, at = lzoLength(in, at, end)
 				length += short
 			}
 			length += 2
-			v := uint(load32(&w.in, at) & 0xffff)
+			v := uint(load32(in, at) & 0xffff)
 			at += 2
 			state = v & 3
 			distance := v>>2 + 1
@@ -98,20 +98,20 @@ func lzoPage(w *windows, end, size uint) (uint, error) {
 			to, end := op, op+length
 			op = end
 			if distance < 8 {
-				v, step := spread(load64(&w.out, to-distance), distance), spreads[distance&7].step
+				v, step := spread(load64(out, to-distance), distance), spreads[distance&7].step
 				for ; to < end; to += step {
-					store64(&w.out, to, v)
+					store64(out, to, v)
 				}
 			} else {
-				w.out.copyWords(to, to-distance)
+				out.copyWords(to, to-distance)
 				for to += 32; to < end; to += 8 {
-					store64(&w.out, to, load64(&w.out, to-distance))
+					store64(out, to, load64(out, to-distance))
 				}
 			}
 		} else if state == 0 {
 			n := t
 			if n == 0 {
-				n, at = lzoLength(w, at, end)
+				n, at = lzoLength(in, at, end)
 				n += 15
 			}
 			n += 3
@@ -121,16 +121,16 @@ func lzoPage(w *windows, end, size uint) (uint, error) {
 			if op+n > size {
 				return 0, errLong
 			}
-			copy32(&w.out, op, &w.in, at)
+			copy32(out, op, in, at)
 			if n > 32 {
-				copy(w.out[op&windowMask:][:n], w.in[at&windowMask:])
+				copy(out[op&windowMask:][:n], in[at&windowMask:])
 			}
 			at += n
 			op += n
 			state = lzoRun
 			continue
 		} else {
-			distance := uint(w.in[at&windowMask])<<2 + t>>2 + 1
+			distance := uint(in[at&windowMask])<<2 + t>>2 + 1
 			at++
 			length := uint(2)
 			if state == lzoRun {
@@ -141,14 +141,14 @@ func lzoPage(w *windows, end, size uint) (uint, error) {
 				return 0, errMatch(distance, op)
 			}
 			// Three bytes in either case: what is too much is overwritten.
-			w.out[op&windowMask] = w.out[(op-distance)&windowMask]
-			w.out[(op+1)&windowMask] = w.out[(op+1-distance)&windowMask]
-			w.out[(op+2)&windowMask] = w.out[(op+2-distance)&windowMask]
+			out[op&windowMask] = out[(op-distance)&windowMask]
+			out[(op+1)&windowMask] = out[(op+1-distance)&windowMask]
+			out[(op+2)&windowMask] = out[(op+2-distance)&windowMask]
 			op += length
 			state = t & 3
 		}
 		// From the byte before, since op may be the end, where the mask is.
-		*(*[4]byte)(w.out[(op-1)&windowMask+1:]) = *(*[4]byte)(w.in[at&windowMask:])
+		*(*[4]byte)(out[(op-1)&windowMask+1:]) = *(*[4]byte)(in[at&windowMask:])
 		at += state
 		op += state
 	}
@@ -157,11 +157,11 @@ func lzoPage(w *windows, end, size uint) (uint, error) {
 
 // lzoLength reads what a length has beyond its bits: 255 for each zero byte, and the first
 // other byte.
-func lzoLength(w *windows, at, end uint) (n, behind uint) {
-	for ; w.in[at&windowMask] == 0 && at < end; at++ {
+func lzoLength(in *window, at, end uint) (n, behind uint) {
+	for ; in[at&windowMask] == 0 && at < end; at++ {
 		n += 255
 	}
-	return n + uint(w.in[at&windowMask]), at + 1
+	return n + uint(in[at&windowMask]), at + 1
 }
 
 // lzoEnd looks at what an end mark must be: a match of three bytes, and the last.

@@ -2,27 +2,35 @@ package codec
 
 import "encoding/binary"
 
+// maxVarint is the longest form of a length: of 32 bits, seven a byte.
+const maxVarint = 5
+
 // snappy decodes a raw snappy block: its decoded length as a varint, then the elements. There
 // is no checksum, so damage that keeps the form is not noticed.
 func (d *Decoder) snappy(dst, src []byte) error {
 	n, used := binary.Uvarint(src)
 	switch {
-	case used <= 0 || used > 5:
+	case used <= 0 || used > maxVarint:
 		return damaged("snappy", errCut)
 	case n != uint64(len(dst)):
 		return wrongSize("snappy", int(n), len(dst))
 	case !fits(dst, src):
 		return largeSnappy(dst, src)
 	}
-	if d.tags == nil {
-		d.tags = newSnappyTags()
-	}
 	w := d.load(src)
-	if err := d.tags.page(w, uint(used), uint(len(src)), uint(len(dst))); err != nil {
+	if err := d.ownTags().page(&w.in, &w.out, uint(used), uint(len(src)), uint(len(dst))); err != nil {
 		return damaged("snappy", err)
 	}
 	copy(dst, w.out[:])
 	return nil
+}
+
+// ownTags are the decoder's tables.
+func (d *Decoder) ownTags() *snappyTags {
+	if d.tags == nil {
+		d.tags = newSnappyTags()
+	}
+	return d.tags
 }
 
 // snappyTags tell what each tag byte says, by its lowest two bits; further bytes are
@@ -56,9 +64,8 @@ func newSnappyTags() *snappyTags {
 	return t
 }
 
-// page decodes the elements between at and end in w.in into size bytes of w.out.
-func (t *snappyTags) page(w *windows, at, end, size uint) error {
-	in, out := &w.in, &w.out
+// page decodes the elements between at and end in in into size bytes of out.
+func (t *snappyTags) page(in, out *window, at, end, size uint) error {
 	op := uint(0)
 	for at < end {
 		tag := in[at&windowMask]
