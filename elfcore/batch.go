@@ -7,26 +7,37 @@ import "github.com/kautopsy/kautopsy/phys"
 func (m *Memory) ReadPages(b *phys.Batch) {
 	b.Reset()
 	size := m.pageSize
-	room := b.Room(len(b.PFN) * size)
 	for i := 0; i < len(b.PFN); {
 		n, off := m.together(b.PFN[i:])
-		if n > 0 {
-			piece := room[i*size : (i+n)*size]
-			if got, _ := m.r.ReadAt(piece, off); got < len(piece) {
-				n = 0
-			}
+		piece := m.piece(b, n*size, off)
+		if piece == nil {
+			n = 0
 		}
 		for k := range n {
-			b.Data[i+k] = room[(i+k)*size : (i+k+1)*size]
+			b.Data[i+k] = piece[k*size:][:size:size]
 		}
 		if n == 0 { // in several extents, in none, or with an error to tell
-			page := room[i*size : (i+1)*size]
+			page := b.Room(size)
 			got, err := m.ReadPage(b.PFN[i], page)
 			b.Data[i], b.Err[i] = page[:got], err
 			n = 1
 		}
 		i += n
 	}
+}
+
+// piece is n bytes of the file, in place if they may lie there; nil if it has not as many.
+func (m *Memory) piece(b *phys.Batch, n int, off int64) []byte {
+	if b.InPlace {
+		if piece := b.See(m.r, off, n); piece != nil {
+			return piece
+		}
+	}
+	piece := b.Room(n)
+	if got, _ := m.r.ReadAt(piece, off); got < n {
+		return nil
+	}
+	return piece
 }
 
 // together tells how many of pages, from the first on, lie in the file at off, one behind

@@ -28,6 +28,7 @@ type Dump struct {
 	bytes     phys.Reader // c itself when its bytes lie in the file as they are, or nil
 	cache     *cache
 	files     []io.Closer
+	mapped    bool // they may be mapped
 	givenInfo []byte
 
 	archOnce sync.Once
@@ -43,6 +44,7 @@ type Dump struct {
 func (d *Dump) ready(o *Options) {
 	d.bytes, _ = d.c.(phys.Reader)
 	d.cache = newCache(d.c, o.CacheBytes)
+	d.mapped = o.Map
 }
 
 // smallRead is what is worth a place in the cache where the bytes lie in the file as they

@@ -7,7 +7,8 @@ import (
 )
 
 // mappedFile reads small pieces of a file from a mapping of it, which needs no call to the
-// kernel, and large ones by read, so that a scan does not fill the process with the file.
+// kernel, and large ones by read, so that who reads all of it does not fill the process with the
+// file. A scan looks at windows of it instead, see View.
 //
 // A mapping of a file that is cut short, or lies on a medium that fails, faults where a read
 // gives an error. The runtime turns that fault into a panic for us (SetPanicOnFault); the
@@ -21,6 +22,8 @@ type mappedFile struct {
 	mem  []byte
 	last byte  // of mem
 	most int64 // where the page of the last byte begins
+
+	windows windows
 }
 
 // mapBelow is the length of reads that are worth a mapping.
@@ -37,7 +40,7 @@ func mapFile(f *os.File, size int64) dumpFile {
 	if err != nil {
 		return f
 	}
-	return &mappedFile{f, mem, last[0], (size - 1) &^ int64(os.Getpagesize()-1)}
+	return &mappedFile{File: f, mem: mem, last: last[0], most: (size - 1) &^ int64(os.Getpagesize()-1)}
 }
 
 // ReadAt reads as os.File does.
@@ -53,11 +56,15 @@ func (m *mappedFile) copy(p []byte, off int64) (ok bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() { _ = recover() }() // ok is false then
 	copy(p, m.mem[off:])
-	return m.mem[len(m.mem)-1] == m.last
+	return m.whole()
 }
+
+// whole tells whether the last byte is there: it faults otherwise, or is another.
+func (m *mappedFile) whole() bool { return m.mem[len(m.mem)-1] == m.last }
 
 // Close unmaps and closes.
 func (m *mappedFile) Close() error {
+	m.windows.shrink(0)
 	_ = syscall.Munmap(m.mem)
 	return m.File.Close()
 }

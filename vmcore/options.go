@@ -6,8 +6,9 @@ import "github.com/kautopsy/kautopsy/phys"
 type Options struct {
 	// CacheBytes bounds the decoded pages that are kept; 0 means 32 MiB.
 	CacheBytes int64
-	// Map reads small pieces of files through a mapping: reads in any order of pages that
-	// are stored as they are take half the time, and the file's pages that were touched
+	// Map reads files through mappings: reads in any order of pages that are stored as they are
+	// take half the time, and a scan of them a third, since pages are not copied (see Scan
+	// for what that asks of its functions). The file's pages that reads in any order touched
 	// count as memory of the process until the kernel wants them back.
 	Map bool
 	// Parts names the other files of a split set when their place cannot be guessed

@@ -25,7 +25,8 @@ var errStop = errors.New("stop")
 // the container's own tables) ends the walk.
 func (d *Dump) Pages(ctx context.Context) iter.Seq2[Page, error] {
 	return func(yield func(Page, error) bool) {
-		err := d.Scan(ctx, nil, func(b *Batch) error {
+		s := &scan{d: d, runs: d.Runs(), size: d.PageSize()} // a loop's body cannot be left by a fault
+		err := s.run(ctx, func(b *Batch) error {
 			for i, p := range b.PFN {
 				if !yield(Page{PFN: p, Data: b.Data[i]}, b.Err[i]) {
 					return errStop

@@ -38,21 +38,30 @@ func (b *Batch) All() iter.Seq2[Page, error] {
 // then deliver gets them in the order of their pages, from the calling goroutine. Either
 // may be nil. The first error of one of them ends the scan and is returned. What comes as
 // a page, and what as an error beside it, is as with Pages.
+//
+// With Options.Map pages may lie in the file's mapping. When the file is cut while one of the
+// functions looks at them, that function ends in the middle and the scan with an error
+// that wraps phys.ErrLost.
 func (d *Dump) Scan(ctx context.Context, work, deliver func(*Batch) error) error {
 	return d.scan(ctx, d.Runs(), work, deliver)
 }
 
 // scan is Scan of some runs, in ascending order.
 func (d *Dump) scan(ctx context.Context, runs iter.Seq2[phys.Run, error], work, deliver func(*Batch) error) error {
+	s := &scan{d: d, runs: runs, work: work, size: d.PageSize(), inPlace: true}
+	return s.run(ctx, deliver)
+}
+
+// run does the scan.
+func (s *scan) run(ctx context.Context, deliver func(*Batch) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	workers := runtime.GOMAXPROCS(0)
 	slots := 2*workers + 2
-	s := &scan{
-		d: d, runs: runs, work: work, size: d.PageSize(),
-		free: make(chan *Batch, slots), order: make(chan *Batch, slots), todo: make(chan *Batch, slots),
-	}
-	for range slots {
-		s.free <- &Batch{done: make(chan struct{}, 1)}
+	s.free, s.order, s.todo = make(chan *Batch, slots), make(chan *Batch, slots), make(chan *Batch, slots)
+	batches := make([]Batch, slots)
+	for i := range batches {
+		batches[i].done = make(chan struct{}, 1)
+		s.free <- &batches[i]
 	}
 	var running sync.WaitGroup
 	for range workers {
@@ -62,6 +71,9 @@ func (d *Dump) scan(ctx context.Context, runs iter.Seq2[phys.Run, error], work, 
 	defer func() { // deliver may panic or leave its goroutine
 		stop()
 		running.Wait()
+		for i := range batches {
+			batches[i].Release()
+		}
 	}()
 	return s.deliver(ctx, deliver)
 }
@@ -82,6 +94,8 @@ type scan struct {
 	runs iter.Seq2[phys.Run, error]
 	work func(*Batch) error
 	size int // of a page
+
+	inPlace bool // pages may lie in mapped files
 
 	free  chan *Batch
 	todo  chan *Batch // for the workers
@@ -171,10 +185,10 @@ func (s *scan) read(ctx context.Context) {
 		case ctx.Err() != nil:
 			b.fatal = ctx.Err()
 		case !b.lost:
-			s.d.readPages(&b.Batch)
+			s.fill(b)
 		}
 		if s.work != nil && b.fatal == nil {
-			b.fatal = s.work(b)
+			b.fatal = b.call(s.work)
 		}
 		b.done <- struct{}{}
 	}
@@ -206,11 +220,12 @@ func (s *scan) deliver(ctx context.Context, to func(*Batch) error) error {
 			return ctx.Err()
 		}
 		if b.fatal == nil && to != nil {
-			b.fatal = to(b)
+			b.fatal = b.call(to)
 		}
 		if b.fatal != nil {
 			return b.fatal
 		}
+		b.Release()
 		s.free <- b
 	}
 	return ctx.Err()

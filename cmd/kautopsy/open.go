@@ -22,6 +22,7 @@ type dumpFlags struct {
 	regions string
 	info    string
 	quiet   bool // the command itself tells the dump's problems
+	mapped  bool // the command reads all pages and little else
 	debug   debugFlags
 }
 
@@ -45,7 +46,7 @@ func (f *dumpFlags) open(env *environment, args []string) (*vmcore.Dump, []strin
 	if len(args) == 0 {
 		return nil, nil, usagef("which dump?")
 	}
-	o := &vmcore.Options{Parts: f.parts}
+	o := &vmcore.Options{Parts: f.parts, Map: f.mapped}
 	if f.regions != "" {
 		text, err := readInput(f.regions)
 		if err != nil {

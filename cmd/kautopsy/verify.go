@@ -21,6 +21,7 @@ func verifyCommand() command {
 		example: "kautopsy verify /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			df := addDumpFlags(fs)
+			df.mapped = true
 			asJSON := fs.Bool("json", false, "print JSON")
 			return func(env *environment, args []string) error {
 				d, rest, err := df.open(env, args)
