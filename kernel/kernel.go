@@ -19,6 +19,8 @@
 //	stack.go     unwinding: orc.go, cfi.go by call frame information, framerecord.go, and a
 //	             marked guess where none of them helps;
 //	             stack_memory.go what else lies on a stack
+//	locals.go    arguments and local variables of frames, locals_registers.go what the frames have
+//	             kept, locals_value.go, locals_text.go
 //	debuginfo.go vmlinux and the files of modules, and where in the dump their code lies
 //
 // Every answer fails alone: a dump without page tables still has a log, one without a log

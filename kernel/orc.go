@@ -153,11 +153,18 @@ func (o *orc) sleeping(sp uint64) (state, error) {
 	}
 	for ret := uint64(6); ret <= 7; ret++ {
 		if o.newborn(w[ret]) || o.executable(w[ret]-1) && o.called(w[ret]) {
-			return state{pc: w[ret], fp: w[ret-1], sp: sp + 8*ret + 8}, nil
+			kept := keptRegs{}
+			for i, name := range inactiveRegs { // they stand before the frame pointer
+				kept[name] = w[int(ret)-6+i]
+			}
+			return state{pc: w[ret], fp: w[ret-1], sp: sp + 8*ret + 8, regs: kept}, nil
 		}
 	}
 	return state{}, fmt.Errorf("%w: no struct inactive_task_frame at %#x: %w", ErrStack, sp, phys.ErrCorrupt)
 }
+
+// inactiveRegs are the registers that struct inactive_task_frame begins with.
+var inactiveRegs = []string{"r15", "r14", "r13", "r12", "rbx"}
 
 // step follows unwind_next_frame.
 func (o *orc) step(s state) (hop, error) {

@@ -77,6 +77,8 @@ type Stack struct {
 	// Start are the registers of the processor where the walk began, nil for a task that
 	// did not run.
 	Start *vmcore.Registers
+
+	states []state // of the frames, in their order: what else is known of the processor there
 }
 
 // User is the registers with which the task entered the kernel, ok is false for kernel
@@ -96,7 +98,7 @@ type state struct {
 	pc, sp, fp uint64
 	exact      bool      // pc is the next instruction, not where a call returns to
 	by         Method    // how it was found
-	regs       registers // all of them in interrupted code, nil in its callers
+	regs       registers // all of them in interrupted code, those that were kept in its callers, or nil
 }
 
 type registers interface {
@@ -140,8 +142,9 @@ type stepper interface {
 
 // Unwinder walks stacks by what is in the dump alone. It is safe for many goroutines.
 type Unwinder struct {
-	k    *Kernel
-	code *code
+	k      *Kernel
+	code   *code
+	frames *callFrames
 	stepper
 }
 
@@ -161,7 +164,7 @@ func (k *Kernel) Unwinder(ctx context.Context) (*Unwinder, error) {
 	if !ok {
 		return nil, fmt.Errorf("stacks of %s: %w", k.Machine(), phys.ErrUnsupported)
 	}
-	return &Unwinder{k, c, form(c)}, nil
+	return &Unwinder{k, c, &callFrames{code: c}, form(c)}, nil
 }
 
 // steppers are the processors, as uname -m names them, whose stacks can be walked.
@@ -203,7 +206,16 @@ func (u *Unwinder) CPU(ctx context.Context, regs vmcore.Registers) Stack {
 // From walks a stack from a return address, the stack pointer after the return, and the
 // frame pointer: of a task that sleeps, on arm64 as task_struct.thread.cpu_context has them.
 func (u *Unwinder) From(ctx context.Context, pc, sp, fp uint64) Stack {
-	return u.walk(ctx, state{pc: pc, sp: sp, fp: fp, by: ByRegisters, exact: u.code.newborn(pc)})
+	return u.from(ctx, state{pc: pc, sp: sp, fp: fp})
+}
+
+// from walks a stack from where a task that does not run goes on.
+func (u *Unwinder) from(ctx context.Context, s state) Stack {
+	s.by = ByRegisters
+	if s.exact = u.code.newborn(s.pc); s.exact {
+		s.regs = nil // those of no function: it has not begun
+	}
+	return u.walk(ctx, s)
 }
 
 // Sleeping walks the stack of a task that does not run from task_struct.thread.sp, at which
@@ -213,7 +225,7 @@ func (u *Unwinder) Sleeping(ctx context.Context, sp uint64) Stack {
 	if err != nil {
 		return Stack{Why: err}
 	}
-	return u.From(ctx, s.pc, s.sp, s.fp)
+	return u.from(ctx, s)
 }
 
 const (
@@ -282,6 +294,7 @@ func (w *stackWalk) frame(s state) state {
 		f.Kind = entryKind(f.Symbol.Name, h.entry)
 	}
 	w.stack.Frames = append(w.stack.Frames, f)
+	w.stack.states = append(w.stack.states, s)
 	if err != nil {
 		return w.scan(s, err)
 	}

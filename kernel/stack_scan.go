@@ -39,6 +39,7 @@ func (w *stackWalk) scan(s state, why error) state {
 	}
 	for _, g := range guesses {
 		w.stack.Frames = append(w.stack.Frames, w.u.code.frame(g))
+		w.stack.states = append(w.stack.states, g)
 	}
 	if err != nil {
 		w.because(err)

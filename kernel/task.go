@@ -275,10 +275,14 @@ func (u *Unwinder) Stack(ctx context.Context, t Task) (Stack, error) {
 	if t.Has("thread.cpu_context.pc") {
 		f := t.Fields()
 		pc, sp, fp := f.Uint("thread.cpu_context.pc"), f.Uint("thread.cpu_context.sp"), f.Uint("thread.cpu_context.fp")
+		kept := keptRegs{}
+		for n := 19; n <= 28; n++ { // struct cpu_context: those that functions keep
+			kept[fmt.Sprintf("x%d", n)] = f.Uint(fmt.Sprintf("thread.cpu_context.x%d", n))
+		}
 		if err := f.Err(); err != nil {
 			return Stack{}, err
 		}
-		return u.From(ctx, pc, sp, fp), nil
+		return u.from(ctx, state{pc: pc, sp: sp, fp: fp, regs: kept}), nil
 	}
 	sp, err := t.Uint("thread.sp")
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols"
+	"github.com/kautopsy/kautopsy/symbols/dwarf"
 )
 
 // ValueStyle is how values are printed.
@@ -188,6 +189,14 @@ func (v Value) pointer(s ValueStyle) string {
 
 // reasonWord says in a word why something is not there.
 func reasonWord(err error) string {
+	switch {
+	case errors.Is(err, dwarf.ErrOptimised):
+		return "optimised out"
+	case errors.Is(err, ErrNotKept):
+		return "not kept"
+	case errors.Is(err, dwarf.ErrNoDebug):
+		return "not in the debug information"
+	}
 	for reason, word := range map[error]string{
 		phys.ErrExcluded: "excluded", phys.ErrHole: "no memory", phys.ErrLost: "lost", phys.ErrCorrupt: "corrupt",
 		phys.ErrUnmapped: "not mapped", phys.ErrUnsupported: "not supported", phys.ErrLimit: "too large",

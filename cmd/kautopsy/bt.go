@@ -21,7 +21,7 @@ type btFlags struct {
 	leave  string
 
 	offset, hex    bool
-	lines          bool
+	lines, locals  bool
 	full, symbolic bool
 	entries        bool
 	text, textAll  bool
@@ -39,7 +39,10 @@ Where a stack does not come to its proper end the reason follows; frames that
 are no more than words on the stack are marked with "?". -t, -T, -e and -r do
 not unwind, they show what lies on the task's own stack. -l takes file and line
 from the kernel's vmlinux (-k): below a frame first those of the functions that
-the compiler inlined there, then those of the frame's own.`,
+the compiler inlined there, then those of the frame's own. -L adds their
+arguments and local variables: name = value (type), and what a pointer leads to
+where that has a name. <optimised out>: the compiler kept no value there;
+<rbx not kept>: it was in a register that a function called since has used.`,
 		example: "kautopsy bt -a /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &btFlags{dump: addCodeFlags(fs)}
@@ -50,6 +53,7 @@ the compiler inlined there, then those of the frame's own.`,
 			fs.BoolVarP(&f.offset, "symbol-offset", "s", false, "show each frame's offset in its function")
 			fs.BoolVarP(&f.hex, "hex", "x", false, "with -s: in hexadecimal")
 			fs.BoolVarP(&f.lines, "lines", "l", false, "file and line of each frame, which needs a vmlinux")
+			fs.BoolVarP(&f.locals, "locals", "L", false, "-l, and the arguments and local variables of each frame")
 			fs.BoolVarP(&f.full, "full", "f", false, "the stack memory of each frame")
 			fs.BoolVarP(&f.symbolic, "full-symbolic", "F", false, "the same, addresses of kernel and modules by name")
 			fs.BoolVarP(&f.entries, "exceptions", "e", false, "only exception frames: the registers that entries into the kernel saved")
@@ -70,7 +74,8 @@ type btPrinter struct {
 	u       *kernel.Unwinder
 	f       *btFlags
 	refAddr uint64       // of -R, 0 for none
-	lines   *sourceLines // of -l, else nil
+	lines   *sourceLines // of -l and -L, else nil
+	style   kernel.ValueStyle
 	printed int
 }
 
@@ -92,8 +97,11 @@ func (f *btFlags) run(env *environment, args []string) error {
 		return err
 	}
 	b := &btPrinter{env: env, k: k, u: u, f: f, refAddr: f.reference(k)}
-	if f.lines {
+	if f.lines || f.locals {
 		b.lines = newSourceLines(env, k)
+	}
+	if f.locals {
+		b.style = valueStyle(env, k, radixFlags{})
 	}
 	if f.json {
 		return printJSON(env.out, btDocument{schema, b.documents(tasks), append([]kernel.Missing{}, missing...)})
@@ -194,13 +202,14 @@ func (b *btPrinter) print(t kernel.Task, s kernel.Stack) {
 		mem, err = b.u.Memory(t)
 		b.env.met(err)
 	}
+	locals := b.newStackLocals(s)
 	for i, fr := range s.Frames {
 		mark := ""
 		if fr.Kind == kernel.FrameGuess {
 			mark = "? "
 		}
 		fmt.Fprintf(w, "%3s [%016x] %s%s at %x%s\n", fmt.Sprintf("#%d", i), stackSlot(b.k, fr), mark, printable(b.f.function(fr)), fr.Addr, moduleOf(fr))
-		b.sources(fr)
+		b.sources(fr, locals.frame(fr, i))
 		if fr.Regs != nil {
 			printFrameRegs(w, fr.Regs)
 		}
@@ -213,17 +222,25 @@ func (b *btPrinter) print(t kernel.Task, s kernel.Stack) {
 	}
 }
 
-// sources prints the lines of a frame, those of functions inlined there with their names.
-func (b *btPrinter) sources(fr kernel.Frame) {
+// sources prints the lines of a frame, those of functions inlined there with their names, and
+// below each the variables of its function.
+func (b *btPrinter) sources(fr kernel.Frame, scopes []kernel.Scope) {
 	if b.lines == nil {
 		return
 	}
-	for _, s := range b.lines.frame(fr) {
-		inlined := ""
-		if s.Inlined {
-			inlined = fmt.Sprintf("  %s (inlined)", printable(s.Function))
+	lines := b.lines.frame(fr)
+	for i := range max(len(lines), len(scopes)) {
+		if i < len(lines) {
+			s := lines[i]
+			inlined := ""
+			if s.Inlined {
+				inlined = fmt.Sprintf("  %s (inlined)", printable(s.Function))
+			}
+			fmt.Fprintf(b.env.out, "    %s%s\n", crashLine(s), inlined)
 		}
-		fmt.Fprintf(b.env.out, "    %s%s\n", crashLine(s), inlined)
+		if i < len(scopes) {
+			b.printLocals(scopes[i].Locals)
+		}
 	}
 }
 

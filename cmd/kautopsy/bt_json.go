@@ -49,7 +49,7 @@ func (b *btPrinter) documents(tasks []kernel.Task) []btStack {
 		}
 		doc := stackDocument(t, s)
 		if b.lines != nil {
-			doc.Frames = b.withLines(s.Frames)
+			doc.Frames = b.withLines(s)
 		}
 		if b.f.text || b.f.textAll || b.f.entries || b.f.raw || b.f.full || b.f.symbolic {
 			b.memoryDocument(t, &doc)
@@ -98,20 +98,29 @@ func frameDocuments(frames []kernel.Frame) []btFrame {
 	return out
 }
 
-// withLines are the frames with their lines; functions inlined into one stand before it, as
-// frames with its number.
-func (b *btPrinter) withLines(frames []kernel.Frame) []btFrame {
-	out := make([]btFrame, 0, len(frames))
-	for i, doc := range frameDocuments(frames) {
-		for _, s := range b.lines.frame(frames[i]) {
-			doc.File, doc.Line, doc.Inlined = s.File, s.Line, s.Inlined
-			if s.Inlined {
-				in := doc
-				in.Symbol, in.Offset = s.Function, 0
-				out = append(out, in)
+// withLines are the frames with their lines and variables; functions inlined into one stand
+// before it, as frames with its number.
+func (b *btPrinter) withLines(s kernel.Stack) []btFrame {
+	out := make([]btFrame, 0, len(s.Frames))
+	locals := b.newStackLocals(s)
+	for i, doc := range frameDocuments(s.Frames) {
+		lines, scopes := b.lines.frame(s.Frames[i]), locals.frame(s.Frames[i], i)
+		for j := range max(len(lines), len(scopes)) {
+			in := doc
+			if j < len(lines) {
+				in.File, in.Line, in.Inlined = lines[j].File, lines[j].Line, lines[j].Inlined
+				if in.Inlined {
+					in.Symbol, in.Offset = lines[j].Function, 0
+				}
 			}
+			if j < len(scopes) {
+				in.Locals = locals.documents(scopes[j].Locals)
+			}
+			out = append(out, in)
 		}
-		out = append(out, doc)
+		if len(lines) == 0 && len(scopes) == 0 {
+			out = append(out, doc)
+		}
 	}
 	return out
 }
@@ -127,6 +136,8 @@ type btFrame struct {
 	Inlined bool       `json:"inlined,omitempty"`
 	File    string     `json:"file,omitempty"` // -l
 	Line    int        `json:"line,omitempty"`
+
+	Locals []localDocument `json:"locals,omitempty"` // -L
 }
 
 func stackDocument(t kernel.Task, s kernel.Stack) btStack {

@@ -52,6 +52,11 @@ int sink(int a)
 // the test.
 func compile(t *testing.T, args ...string) string {
 	t.Helper()
+	return compileText(t, source, args...)
+}
+
+func compileText(t *testing.T, source string, args ...string) string {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("compilers in short mode")
 	}

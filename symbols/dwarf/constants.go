@@ -45,6 +45,7 @@ const (
 	TagCallSiteParameter   Tag = 0x49
 	TagSkeletonUnit        Tag = 0x4a
 	TagGNUCallSite         Tag = 0x4109
+	TagGNUCallSiteParam    Tag = 0x410a
 )
 
 // Attr is a property of an entry (DW_AT_*, DWARF 5 section 7.5.4).
@@ -100,11 +101,14 @@ const (
 	AttrCallAllCalls   Attr = 0x7a
 	AttrCallValue      Attr = 0x7e
 	AttrCallOrigin     Attr = 0x7f
+	AttrCallParameter  Attr = 0x80
 	AttrCallReturnPC   Attr = 0x7d
+	AttrCallTarget     Attr = 0x83
 	AttrNoreturn       Attr = 0x87
 	AttrAlignment      Attr = 0x88
 	AttrLoclistsBase   Attr = 0x8c
 	AttrGNUCallValue   Attr = 0x2111
+	AttrGNUCallTarget  Attr = 0x2113
 	AttrGNUDwoName     Attr = 0x2130
 	AttrGNURangesBase  Attr = 0x2132
 	AttrGNUAddrBase    Attr = 0x2133

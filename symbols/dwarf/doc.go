@@ -35,7 +35,9 @@
 //	cache.go     what is kept of units that were touched
 //	names.go     the index of names, names_cache.go what of it is kept on disk
 //	frame.go     call frame information: frame_row.go runs it, frame_caller.go applies it,
-//	             expression.go computes expressions
+//	             expression.go computes expressions, place.go those that describe places
+//	locals.go    the variables of functions, location.go where they are at an address,
+//	             callsite.go what a caller passed
 //	types.go     types, types_shape.go those with members; variable.go variables
 //
 // # The formats

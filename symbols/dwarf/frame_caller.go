@@ -63,7 +63,7 @@ func (f *Frame) Register(reg int, cfa uint64, regs Registers, mem Memory) (v uin
 		return v, ok, nil
 	case RuleExpression, RuleValExpression:
 		m := f.machine(regs, mem)
-		m.stack = append(m.stack, cfa) // 6.4.2.3: it begins with the CFA
+		m.stack = append(m.stack, operand{v: cfa}) // 6.4.2.3: it begins with the CFA
 		if v, err = m.Run(r.Expr); err == nil && r.Kind == RuleExpression {
 			v, err = readWord(mem, f.order, f.ptrSize, v)
 		}

@@ -160,10 +160,11 @@ func TestMachine(t *testing.T) {
 		{[]byte{0x31, 0x32, 0x33, 0x17}, 2, nil},                                             // rot
 		{[]byte{0x31, 0x32, 0x16, 0x13}, 2, nil},                                             // swap, drop
 		{[]byte{0x31, 0x28, 1, 0, 0x20, 0x35}, 5, nil},                                       // bra over not
-		{[]byte{0x35, 0x9f, 0xff}, 5, nil},                                                   // stack_value
-		{[]byte{0x31, 0x30, 0x1b}, 0, phys.ErrCorrupt},                                       // by zero
-		{[]byte{0x22}, 0, phys.ErrCorrupt},                                                   // nothing to add
-		{[]byte{0x2f, 0xfd, 0xff}, 0, phys.ErrLimit},                                         // skip to itself
+		{[]byte{0x35, 0x9f}, 5, nil},                                                         // stack_value
+		{[]byte{0x35, 0xff}, 0, phys.ErrUnsupported},
+		{[]byte{0x31, 0x30, 0x1b}, 0, phys.ErrCorrupt}, // by zero
+		{[]byte{0x22}, 0, phys.ErrCorrupt},             // nothing to add
+		{[]byte{0x2f, 0xfd, 0xff}, 0, phys.ErrLimit},   // skip to itself
 		{[]byte{0x12}, 0, phys.ErrCorrupt},
 		{[]byte{0x91, 0}, 0, phys.ErrUnsupported}, // fbreg of nothing
 		{[]byte{0x50}, 0, phys.ErrUnsupported},    // reg0: a place

@@ -115,6 +115,7 @@ func readAll(f *dwarf.File, units, addrs int) []error {
 			n++
 			_, err := f.Source(s.Addr + s.Size/2)
 			note(err)
+			locate(f, s.Addr+s.Size/2, note)
 		}
 	}
 	n = 0
@@ -133,6 +134,32 @@ func readAll(f *dwarf.File, units, addrs int) []error {
 		walk(&e, note)
 	}
 	return errs
+}
+
+// locate looks for all variables at an address, and at the call that returns there.
+func locate(f *dwarf.File, pc uint64, note func(error)) {
+	scopes, err := f.Scopes(pc)
+	note(err)
+	for _, s := range scopes {
+		for _, v := range s.Variables {
+			_, err := v.Type()
+			note(err)
+			m := machine(f, pc)
+			m.Entry = func(p dwarf.Passed) (uint64, error) {
+				c, err := f.CallSite(pc)
+				if err != nil {
+					return 0, err
+				}
+				return c.Value(p, machine(f, pc))
+			}
+			_, err = v.Locate(m)
+			note(err)
+		}
+	}
+	if c, err := f.CallSite(pc + 1); err == nil {
+		_, err = c.Target(machine(f, pc))
+		note(err)
+	}
 }
 
 // walk looks at every value of a unit.

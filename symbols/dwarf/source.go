@@ -136,21 +136,27 @@ type scope struct {
 // maxInlined bounds how deep functions are inlined into each other; 6.1 has 15.
 const maxInlined = 256
 
-// chain gives the function that covers an address and those inlined into it there.
-func (u *Unit) chain(addr uint64) ([]scope, error) {
+// enter gives a walk that stands on the function that covers an address, and where the piece
+// of it begins that the address is in; nil where none does.
+func (u *Unit) enter(addr uint64) (e *Entries, low uint64, err error) {
 	list, err := u.functions()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	i := sort.Search(len(list), func(i int) bool { return list[i].Low > addr }) - 1
 	if i < 0 || !list[i].Has(addr) {
-		return nil, nil
+		return nil, 0, nil
 	}
-	e, err := u.Entries()
-	if err != nil {
-		return nil, err
+	if e, err = u.Entries(); err != nil {
+		return nil, 0, err
 	}
-	if err := e.GoTo(list[i].off); err != nil {
+	return e, list[i].Low, e.GoTo(list[i].off)
+}
+
+// chain gives the function that covers an address and those inlined into it there.
+func (u *Unit) chain(addr uint64) ([]scope, error) {
+	e, _, err := u.enter(addr)
+	if err != nil || e == nil {
 		return nil, err
 	}
 	s, err := u.scope(e)
@@ -158,31 +164,58 @@ func (u *Unit) chain(addr uint64) ([]scope, error) {
 		return nil, err
 	}
 	chain := []scope{s}
-	var ranges []Range
-	inside := 0 // depth of the innermost entry that covers addr
-	for e.Next() && e.Depth > 0 && len(chain) < maxInlined {
-		if e.Tag == TagLexicalBlock && !e.Has(AttrLowPC) && !e.Has(AttrRanges) {
-			continue // it says nothing of its code, its children do
-		}
-		ranges = ranges[:0]
-		if e.Tag == TagLexicalBlock || e.Tag == TagInlinedSubroutine {
-			if ranges, err = e.Ranges(ranges); err != nil {
-				return chain, err
-			}
-		}
-		if e.Depth <= inside || !slices.ContainsFunc(ranges, func(r Range) bool { return r.Has(addr) }) {
-			e.SkipChildren()
-			continue
-		}
-		inside = e.Depth
-		if e.Tag == TagInlinedSubroutine {
-			if s, err = u.scope(e); err != nil {
-				return chain, err
-			}
+	err = e.covering(addr, func() error {
+		s, err := u.scope(e)
+		if err == nil {
 			chain = append(chain, s)
 		}
+		return err
+	}, nil)
+	return chain, err
+}
+
+// covering walks the function that e stands on. It calls inlined at each function that was
+// inlined there and covers the address, and variable, if it is not nil, at each variable of
+// the function and of blocks that cover it, with the number of inlined functions around it.
+func (e *Entries) covering(addr uint64, inlined func() error, variable func(scope int)) error {
+	const nobody = -1 // a block that says nothing of its code: its children do
+	var ranges []Range
+	owner := []int{0} // by depth, whose the children of the entries are that cover addr
+	inside, count := 0, 0
+	for e.Next() && e.Depth > 0 && count < maxInlined {
+		owner = owner[:min(len(owner), e.Depth)]
+		own := len(owner) == e.Depth
+		switch {
+		case e.Tag == TagVariable || e.Tag == TagFormalParameter:
+			if own && variable != nil && owner[e.Depth-1] != nobody {
+				variable(owner[e.Depth-1])
+			}
+		case own && e.Tag == TagLexicalBlock && !e.Has(AttrLowPC) && !e.Has(AttrRanges):
+			owner = append(owner, nobody)
+			continue
+		case own && e.Depth > inside && (e.Tag == TagLexicalBlock || e.Tag == TagInlinedSubroutine):
+			var err error
+			if ranges, err = e.Ranges(ranges[:0]); err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(ranges, func(r Range) bool { return r.Has(addr) }) {
+				break
+			}
+			inside = e.Depth
+			if e.Tag == TagInlinedSubroutine {
+				if err := inlined(); err != nil {
+					return err
+				}
+				count++
+				owner = append(owner, count)
+				continue
+			}
+			owner = append(owner, count)
+			continue
+		}
+		e.SkipChildren()
 	}
-	return chain, e.Err()
+	return e.Err()
 }
 
 // scope reads what the current entry, a function, says of itself.
