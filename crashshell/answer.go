@@ -25,7 +25,10 @@ type CommandError struct {
 	Text    string // crash's first words on it
 }
 
-func (e *CommandError) Error() string { return fmt.Sprintf("crash: %s: %s", e.Command, e.Text) }
+func (e *CommandError) Error() string {
+	name, _, _ := strings.Cut(e.Command, " ")
+	return fmt.Sprintf("crash: %s: %s", e.Command, strings.TrimPrefix(e.Text, name+": "))
+}
 
 // newAnswer divides an output into the answer, the warnings and the errors.
 func newAnswer(command string, out []byte) Answer {

@@ -18,6 +18,9 @@ func Attach(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	if err := p.reads(cfg.Machine); err != nil {
+		return err
+	}
 	s := &Session{Program: p, cfg: cfg}
 	if err := s.lay(); err != nil {
 		return err

@@ -11,6 +11,14 @@ import (
 type Doubt struct {
 	Text   string   // what is wrong, in one sentence
 	Spoils []string // commands that are not to be trusted; nil: it is good to know
+
+	sign string // words of crash's warnings that it stands for
+}
+
+// Explains tells whether the doubt says what a warning of crash's means, of which there may be
+// one a task.
+func (d Doubt) Explains(warning string) bool {
+	return d.sign != "" && d.Spoils != nil && strings.Contains(warning, d.sign)
 }
 
 var (
@@ -26,14 +34,14 @@ var tooOld = []struct {
 	kernel, crash Version
 	doubt         Doubt
 }{
-	{Version{5, 10}, Version{7, 2, 9}, Doubt{"the log's form of 5.10", []string{"log"}}},
-	{Version{6, 0}, Version{8, 0, 0}, Doubt{"debug information in DWARF 5: crash does not start", allowed}},
-	{Version{6, 2}, Version{8, 0, 3}, Doubt{"per-CPU data and memory areas of 6.2", taskCommands}},
-	{Version{6, 4}, Version{8, 0, 4}, Doubt{"module memory of 6.4", []string{"mod", "sym"}}},
-	{Version{6, 5}, Version{8, 0, 4}, Doubt{"struct pid of 6.5: most tasks are not found", taskCommands}},
-	{Version{6, 9}, Version{8, 0, 6}, Doubt{"stack frames of 6.9", stackCommands}},
-	{Version{6, 13}, Version{9, 0, 0}, Doubt{"files and run queues of 6.13", []string{"files", "runq"}}},
-	{Version{7, 1}, Version{9, 0, 3}, Doubt{"stack tables (ORC) of 7.1: stacks run on into stale frames, the date is 1970", append([]string{"sys", "swap", "runq", "kmem"}, stackCommands...)}},
+	{Version{5, 10}, Version{7, 2, 9}, Doubt{Text: "the log's form of 5.10", Spoils: []string{"log"}}},
+	{Version{6, 0}, Version{8, 0, 0}, Doubt{Text: "debug information in DWARF 5: crash does not start", Spoils: allowed}},
+	{Version{6, 2}, Version{8, 0, 3}, Doubt{Text: "per-CPU data and memory areas of 6.2", Spoils: taskCommands}},
+	{Version{6, 4}, Version{8, 0, 4}, Doubt{Text: "module memory of 6.4", Spoils: []string{"mod", "sym"}}},
+	{Version{6, 5}, Version{8, 0, 4}, Doubt{Text: "struct pid of 6.5: most tasks are not found", Spoils: taskCommands}},
+	{Version{6, 9}, Version{8, 0, 6}, Doubt{Text: "stack frames of 6.9", Spoils: stackCommands}},
+	{Version{6, 13}, Version{9, 0, 0}, Doubt{Text: "files and run queues of 6.13", Spoils: []string{"files", "runq"}}},
+	{Version{7, 1}, Version{9, 0, 3}, Doubt{Text: "stack tables (ORC) of 7.1: stacks run on into stale frames, the date is 1970", Spoils: append([]string{"sys", "swap", "runq", "kmem"}, stackCommands...)}},
 }
 
 // Doubts is what is known, before it is started, of this crash on a kernel of this release
@@ -47,7 +55,8 @@ func (p Program) Doubts(release string) []Doubt {
 	for _, t := range tooOld {
 		if !kernel.Before(t.kernel) && p.Version.Before(t.crash) {
 			list = append(list, Doubt{
-				"crash " + p.Version.String() + " is too old for kernel " + release + ": " + t.doubt.Text, t.doubt.Spoils,
+				Text:   "crash " + p.Version.String() + " is too old for kernel " + release + ": " + t.doubt.Text,
+				Spoils: t.doubt.Spoils,
 			})
 		}
 	}
@@ -80,12 +89,12 @@ var signs = []struct {
 	words string
 	doubt Doubt
 }{
-	{"not found in PID hash", Doubt{"crash does not find the kernel's tasks: only those on a CPU are listed", taskCommands}},
-	{"cannot access vmalloc'd module memory", Doubt{"crash cannot read the modules", []string{"mod"}}},
-	{"may be truncated or incomplete", Doubt{"the dump is cut: crash reads what is left", nil}},
-	{"cannot determine", Doubt{"crash did not find something that it looks for", nil}},
-	{"duplicate task", Doubt{"crash found a task twice: the task list is damaged", taskCommands}},
-	{"invalid structure", Doubt{"crash does not know a structure of this kernel", nil}},
+	{"not found in PID hash", Doubt{Text: "crash does not find the kernel's tasks: only those on a CPU are listed", Spoils: taskCommands}},
+	{"cannot access vmalloc'd module memory", Doubt{Text: "crash cannot read the modules", Spoils: []string{"mod"}}},
+	{"may be truncated or incomplete", Doubt{Text: "the dump is cut: crash reads what is left"}},
+	{"cannot determine", Doubt{Text: "crash did not find something that it looks for"}},
+	{"duplicate task", Doubt{Text: "crash found a task twice: the task list is damaged", Spoils: taskCommands}},
+	{"invalid structure", Doubt{Text: "crash does not know a structure of this kernel"}},
 }
 
 // warnedOf tells what crash's words at its start make doubtful.
@@ -95,7 +104,7 @@ func warnedOf(warnings []string) (list []Doubt) {
 			known := slices.ContainsFunc(list, func(d Doubt) bool { return strings.HasPrefix(d.Text, s.doubt.Text) })
 			if strings.Contains(w, s.words) && !known {
 				first, _, _ := strings.Cut(w, "\n")
-				list = append(list, Doubt{s.doubt.Text + " (" + strings.TrimSpace(first) + ")", s.doubt.Spoils})
+				list = append(list, Doubt{s.doubt.Text + " (" + strings.TrimSpace(first) + ")", s.doubt.Spoils, s.words})
 			}
 		}
 	}

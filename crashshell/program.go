@@ -1,6 +1,7 @@
 package crashshell
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,18 @@ type Version [3]int
 // String is "8.0.2".
 func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2]) }
 
+// targets are crash's names of machines, by those of uname -m, where they are not the same.
+var targets = map[string]string{"aarch64": "arm64", "ppc64le": "ppc64", "i386": "x86", "i586": "x86", "i686": "x86"}
+
+// reads is ErrStart if the program is built for dumps of another machine, as uname -m has it. One
+// that is not known counts as read.
+func (p Program) reads(machine string) error {
+	if p.Target == "" || machine == "" || cmp.Or(targets[machine], machine) == p.Target {
+		return nil
+	}
+	return fmt.Errorf("%w: %s reads dumps of %s, and this one is of %s: it takes a crash that is built for that", ErrStart, p.Path, p.Target, machine)
+}
+
 // Before tells whether v is older than w.
 func (v Version) Before(w Version) bool {
 	for i := range v {
@@ -50,7 +63,11 @@ func Find(ctx context.Context, path string) (Program, error) {
 	}
 	full, err := exec.LookPath(path)
 	if err != nil {
-		return Program{}, fmt.Errorf("%w at %s: install Debian's or Fedora's package crash, or name one with --crash or KAUTOPSY_CRASH", ErrNoCrash, path)
+		where := "at " + path
+		if path == "crash" {
+			where = "in $PATH"
+		}
+		return Program{}, fmt.Errorf("%w %s: install Debian's or Fedora's package crash, or name one with --crash or KAUTOPSY_CRASH", ErrNoCrash, where)
 	}
 	if full, err = filepath.Abs(full); err != nil {
 		return Program{}, fmt.Errorf("crash: %w", err)

@@ -27,6 +27,7 @@ type Config struct {
 	VMLinux string   // with debug information, not compressed
 	Dump    []string // one file; the parts of a split set
 	Release string   // of the dump's kernel, if known: what this crash gets wrong of it is then said
+	Machine string   // of the dump, as uname -m has it, if known: a crash for another one is then not started
 
 	Modes     []Mode        // tried in this order; nil: all four
 	Timeout   time.Duration // of a command; 0: one minute
@@ -82,6 +83,9 @@ func Start(ctx context.Context, cfg Config) (*Session, error) {
 	cfg.fill()
 	p, err := Find(ctx, cfg.Crash)
 	if err != nil {
+		return nil, err
+	}
+	if err := p.reads(cfg.Machine); err != nil {
 		return nil, err
 	}
 	s := &Session{Program: p, Doubts: p.Doubts(cfg.Release), cfg: cfg, turn: make(chan struct{}, 1)}
@@ -157,7 +161,7 @@ func (s *Session) climb(ctx context.Context) error {
 		}
 		if in.err == nil {
 			s.now = in
-			s.welcome(in)
+			s.welcome(in, first)
 			return nil
 		}
 		if first == nil {
@@ -171,11 +175,16 @@ func (s *Session) climb(ctx context.Context) error {
 	return first
 }
 
-// welcome keeps what crash said at its start, and what follows from it.
-func (s *Session) welcome(in *incarnation) {
+// welcome keeps what crash said at its start, and what follows from it. why is what the first
+// mode did not start of, if that is not the one that did.
+func (s *Session) welcome(in *incarnation, why error) {
 	_, s.Warnings = splitWarnings(cleaned(in.said))
 	s.Doubts = append(s.Doubts, warnedOf(s.Warnings)...)
 	if d, ok := s.Mode.lost(); ok {
+		var failed *StartError
+		if errors.As(why, &failed) {
+			d.Text += fmt.Sprintf(" (%s: %s)", failed.Mode, failed.Cause)
+		}
 		s.Doubts = append(s.Doubts, d)
 	}
 }
@@ -222,6 +231,7 @@ func (s *Session) launch() (*child, []byte, error) {
 	output := slices.Concat(said, c.errs.since(0))
 	failed := &StartError{Mode: s.Mode, Output: output, Cause: explain(output), Exit: c.cmd.ProcessState.String()}
 	if errors.Is(err, errDeadline) {
+		failed.Late = true
 		failed.Cause, failed.Exit = fmt.Sprintf("it did not come to its prompt in %s", s.cfg.StartTime), ""
 	}
 	return nil, nil, failed
@@ -258,7 +268,7 @@ func (s *Session) late(ctx context.Context, why string) error {
 	case s.ctx.Err() != nil:
 		return ErrClosed
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("%w: %s: %w", ErrTimeout, why, ctx.Err())
+		return &timeout{fmt.Sprintf("%v: %s", ErrTimeout, why)}
 	}
 	return ctx.Err()
 }
@@ -323,10 +333,17 @@ func (s *Session) exchange(ctx context.Context, c *child, command string) (Answe
 	case errors.Is(err, errTooLong):
 		err = fmt.Errorf("%w: %s: more than %d bytes", ErrTooLong, command, s.cfg.MaxOutput)
 	case errors.Is(err, errDeadline):
-		err = fmt.Errorf("%w: %s: %w", ErrTimeout, command, context.DeadlineExceeded)
+		err = &timeout{fmt.Sprintf("%v: %s", ErrTimeout, command)}
 	}
 	return a, err
 }
+
+// timeout is ErrTimeout, and context.DeadlineExceeded without its words.
+type timeout struct{ text string }
+
+func (e *timeout) Error() string { return e.text }
+
+func (e *timeout) Unwrap() []error { return []error{ErrTimeout, context.DeadlineExceeded} }
 
 // Result is one of RunEach's.
 type Result struct {

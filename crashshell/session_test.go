@@ -302,6 +302,7 @@ func TestStartFails(t *testing.T) {
 	for how, want := range map[string]string{
 		"silent": "ended without a word",
 		"die vmlinux: no debugging data available":                                "no debug information",
+		"die vmlinux: no text and data contents":                                  "debug information and nothing else",
 		"die vmlinux and vmcore do not match!":                                    "not of the same kernel",
 		`die read error: physical address: 1ffd1000  type: "pud page"`:            "is cut or damaged",
 		"die compressed kdump: uncompress failed: no zstd compression support":    "lacks the dump's compression",
@@ -331,7 +332,7 @@ func TestStartFails(t *testing.T) {
 func TestLadder(t *testing.T) {
 	for _, m := range []Mode{NoModules, ZeroExcluded, Minimal} {
 		s := startFake(t, "only "+string(m))
-		if s.Mode != m || len(s.Doubts) != 1 || !strings.Contains(s.Doubts[0].Text, string(m)) {
+		if s.Mode != m || len(s.Doubts) != 1 || !strings.Contains(s.Doubts[0].Text, string(m)) || !strings.Contains(s.Doubts[0].Text, "(normal: this crash is too old") {
 			t.Errorf("%s: started %s with doubts %v", m, s.Mode, s.Doubts)
 		}
 		_, err := s.Run(t.Context(), "mod")
@@ -341,9 +342,29 @@ func TestLadder(t *testing.T) {
 	}
 }
 
+// TestMachine: a crash for another machine is not started.
+func TestMachine(t *testing.T) {
+	for machine, want := range map[string]bool{"x86_64": true, "": true, "aarch64": false, "s390x": false} {
+		cfg := fakeConfig(t, "")
+		cfg.Machine = machine
+		s, err := Start(t.Context(), cfg)
+		if (err == nil) != want || err != nil && (!errors.Is(err, ErrStart) || !strings.Contains(err.Error(), "reads dumps of x86_64")) {
+			t.Errorf("%s: %v", machine, err)
+		}
+		if s != nil {
+			s.Close()
+		}
+	}
+	for target, machine := range map[string]string{"arm64": "aarch64", "ppc64": "ppc64le", "x86": "i686", "s390x": "s390x"} {
+		if err := (Program{Target: target}).reads(machine); err != nil {
+			t.Errorf("%s: %v", machine, err)
+		}
+	}
+}
+
 func TestSpoiled(t *testing.T) {
 	s := startFake(t, "warn")
-	if len(s.Warnings) != 1 || len(s.Doubts) != 1 {
+	if len(s.Warnings) != 1 || len(s.Doubts) != 1 || !s.Doubts[0].Explains("WARNING: active task 1 on cpu 1 not found in PID hash") || s.Doubts[0].Explains("WARNING: x") {
 		t.Errorf("warnings %q, doubts %v", s.Warnings, s.Doubts)
 	}
 	if _, err := s.Run(t.Context(), "ps"); !errors.Is(err, ErrSpoiled) {

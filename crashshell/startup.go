@@ -28,11 +28,11 @@ var spoiledByMinimal = slices.DeleteFunc(slices.Clone(allowed), func(command str
 func (m Mode) lost() (Doubt, bool) {
 	switch m {
 	case NoModules:
-		return Doubt{"crash runs with --no_modules: no modules, and stacks through them are guessed", []string{"mod"}}, true
+		return Doubt{Text: "crash runs with --no_modules: no modules, and stacks through them are guessed", Spoils: []string{"mod"}}, true
 	case ZeroExcluded:
-		return Doubt{"crash runs with --zero_excluded: memory that is not in the dump reads as zeroes, wrong values look right", nil}, true
+		return Doubt{Text: "crash runs with --zero_excluded: memory that is not in the dump reads as zeroes, wrong values look right"}, true
 	case Minimal:
-		return Doubt{"crash runs with --minimal: only log, dis, rd, sym and eval", spoiledByMinimal}, true
+		return Doubt{Text: "crash runs with --minimal: only log, dis, rd, sym and eval", Spoils: spoiledByMinimal}, true
 	}
 	return Doubt{}, false
 }
@@ -58,6 +58,7 @@ type StartError struct {
 	Exit   string // "exit status 1"
 	Output []byte // what it said on both streams
 	Cause  string // what that means
+	Late   bool   // it did not end, either
 }
 
 func (e *StartError) Error() string {
@@ -75,7 +76,7 @@ func (e *StartError) Unwrap() error { return ErrStart }
 func (e *StartError) hopeless() bool {
 	for _, words := range [][]byte{
 		[]byte("not a supported file format"), []byte("No such file or directory"), []byte("no debugging data available"),
-		[]byte("do not match!"), []byte("error while loading shared libraries"),
+		[]byte("no text and data contents"), []byte("do not match!"), []byte("error while loading shared libraries"),
 	} {
 		if bytes.Contains(e.Output, words) {
 			return true
@@ -87,6 +88,7 @@ func (e *StartError) hopeless() bool {
 // causes explain words of a failed start. The first that stands in the output counts.
 var causes = []struct{ words, means string }{
 	{"no debugging data available", "the vmlinux has no debug information (DWARF) that this crash reads: take the one of the kernel's debug package"},
+	{"no text and data contents", "the vmlinux has debug information and nothing else: crash takes one with the kernel in it, as that of the kernel's debug package is"},
 	{"do not match!", "vmlinux and dump are not of the same kernel, or this crash is too old for the kernel"},
 	{"not a supported file format", "a file is not what crash takes: a dump in a form it does not know, or a vmlinux that is compressed"},
 	{"No such file or directory", "a file is not there"},

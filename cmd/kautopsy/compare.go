@@ -111,7 +111,7 @@ func (f *compareFlags) run(env *environment, args []string) error {
 	}
 	defer e.release()
 	e.Spoiled = true // what is known to be wrong is what is of interest
-	s, err := crashshell.Start(env.ctx, e.Config)
+	s, err := startCrash(env, e.Config, d)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/kautopsy/kautopsy/crashshell"
+	"github.com/kautopsy/kautopsy/vmcore"
 )
 
 type crashFlags struct {
@@ -70,7 +71,7 @@ func (f *crashFlags) run(env *environment, args []string) error {
 	if err := f.read(env); err != nil {
 		return err
 	}
-	return f.ask(env, e.Config, d.Name())
+	return f.ask(env, e.Config, d)
 }
 
 // interactive tells whether nobody but a user at a terminal gives commands.
@@ -141,21 +142,24 @@ func (f *crashFlags) lines(in io.Reader) error {
 }
 
 // ask runs the commands in a session.
-func (f *crashFlags) ask(env *environment, cfg crashshell.Config, dump string) error {
-	s, err := crashshell.Start(env.ctx, cfg)
+func (f *crashFlags) ask(env *environment, cfg crashshell.Config, d *vmcore.Dump) error {
+	s, err := startCrash(env, cfg, d)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	warnSession(env, s)
-	doc := newCrashDocument(s, cfg, dump)
+	doc := newCrashDocument(s, cfg, d.Name())
 	failed, refused := 0, 0
 	for _, c := range f.commands {
 		a, err := s.Run(env.ctx, c)
 		switch {
 		case errors.Is(err, crashshell.ErrSpoiled):
 			refused++
-			env.warn("%s: %v (--spoiled asks it)", c, err)
+			env.warn("%s is not asked, as this crash is known to answer it wrongly here (--spoiled asks it)", c)
+		case errors.Is(err, crashshell.ErrTimeout):
+			failed++
+			env.warn("%v in %s (--cmd-timeout); what it said until then is no answer", err, cfg.Timeout)
 		case err != nil:
 			failed++
 			env.warn("%v", err)
@@ -178,7 +182,7 @@ func (f *crashFlags) ask(env *environment, cfg crashshell.Config, dump string) e
 	case failed > 0:
 		return errNoAnswer
 	case refused > 0:
-		return usagef("%d of %d commands were not asked", refused, len(f.commands))
+		return errNotAsked
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ func warnSession(env *environment, s *crashshell.Session) {
 		env.warn("%s", d.Text)
 	}
 	for _, w := range plainWarnings(s) {
-		env.warn("crash: %s", w)
+		env.warn("crash: %s", strings.Join(strings.Fields(w), " "))
 	}
 }
 
@@ -26,7 +26,9 @@ func plainWarnings(s *crashshell.Session) []string {
 	list := []string{}
 	for _, w := range s.Warnings {
 		first, _, _ := strings.Cut(w, "\n")
-		quoted := func(d crashshell.Doubt) bool { return strings.Contains(d.Text, strings.TrimSpace(first)) }
+		quoted := func(d crashshell.Doubt) bool {
+			return d.Explains(w) || strings.Contains(d.Text, strings.TrimSpace(first))
+		}
 		if !slices.ContainsFunc(s.Doubts, quoted) {
 			list = append(list, w)
 		}
@@ -38,13 +40,16 @@ func plainWarnings(s *crashshell.Session) []string {
 // recorded session.
 func printAnswer(env *environment, a crashshell.Answer, several bool) {
 	for _, w := range a.Warnings {
-		env.warn("%s: %s", a.Command, w)
+		env.warn("%s: %s", a.Command, strings.Join(strings.Fields(w), " "))
 	}
 	if several {
 		fmt.Fprintf(env.out, "crash> %s\n", a.Command)
 	}
 	if !env.outTerm.is() {
 		env.out.Write(a.Output)
+		if n := len(a.Output); n > 0 && a.Output[n-1] != '\n' { // it was cut
+			fmt.Fprintln(env.out)
+		}
 		return
 	}
 	for line := range strings.Lines(string(a.Output)) { // with what a terminal might obey made visible

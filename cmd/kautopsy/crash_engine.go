@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,6 +18,7 @@ import (
 type engineFlags struct {
 	program string
 	timeout time.Duration
+	start   time.Duration
 	convert bool
 }
 
@@ -24,6 +26,7 @@ func addEngineFlags(fs *pflag.FlagSet) *engineFlags {
 	f := &engineFlags{}
 	fs.StringVar(&f.program, "crash", "", "the crash `PROGRAM`; without it $KAUTOPSY_CRASH, or crash in $PATH")
 	fs.DurationVar(&f.timeout, "cmd-timeout", time.Minute, "deadline of each command")
+	fs.DurationVar(&f.start, "start-timeout", 3*time.Minute, "deadline of crash's start; large dumps take minutes")
 	fs.BoolVar(&f.convert, "convert", false, "give crash the dump in the form that each crash reads: for flattened\nones, kinds and codecs that it does not know. Takes room in $TMPDIR")
 	return f
 }
@@ -38,11 +41,11 @@ type engine struct {
 // prepare finds what crash needs for a dump that openForCrash opened.
 func (f *engineFlags) prepare(env *environment, d *vmcore.Dump, files *debugFiles) (*engine, error) {
 	e := &engine{release: func() {}}
-	e.Crash, e.Timeout, e.Dump = f.program, f.timeout, d.Files()
-	e.Release = d.Header.Utsname.Release
+	e.Crash, e.Timeout, e.StartTime, e.Dump = f.program, f.timeout, f.start, d.Files()
+	e.Release, e.Machine = d.Header.Utsname.Release, d.Header.Utsname.Machine
 	if files.k != nil {
 		u, _ := files.k.Utsname() // what is known stands in it, beside the error
-		e.Release = u.Release
+		e.Release, e.Machine = u.Release, files.k.Machine()
 	}
 	var err error
 	if e.VMLinux, err = files.vmlinux(env.ctx); err != nil {
@@ -56,6 +59,26 @@ func (f *engineFlags) prepare(env *environment, d *vmcore.Dump, files *debugFile
 		e.Dump, e.release = []string{fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), file.Fd())}, func() { file.Close() }
 	}
 	return e, nil
+}
+
+// startCrash starts crash. Where it ends without a word, what kautopsy knows of the dump may say
+// why.
+func startCrash(env *environment, cfg crashshell.Config, d *vmcore.Dump) (*crashshell.Session, error) {
+	s, err := crashshell.Start(env.ctx, cfg)
+	var failed *crashshell.StartError
+	if !errors.As(err, &failed) {
+		return s, err
+	}
+	for _, p := range d.Header.Problems {
+		env.warn("%s: %v", d.Name(), p)
+	}
+	if cut := d.Complete(); len(d.Header.Problems) == 0 && cut != nil {
+		env.warn("%s: %v", d.Name(), cut)
+	}
+	if failed.Late {
+		err = fmt.Errorf("%w (--start-timeout gives it longer)", err)
+	}
+	return s, err
 }
 
 // openForCrash opens a dump, and the kernel in it if kautopsy finds it: what crash gets wrong

@@ -114,6 +114,8 @@ func run(env *environment, args []string) exit {
 		}
 		fmt.Fprintf(env.err, "usage: %s\n", line)
 		return exitUsage
+	case errors.Is(err, errNotAsked):
+		return exitUsage
 	case errors.Is(err, errInput), errors.Is(err, vmcore.ErrNotDump):
 		env.warn("%v", err)
 		return exitInput
@@ -124,6 +126,9 @@ func run(env *environment, args []string) exit {
 	}
 	return exitNone
 }
+
+// errNotAsked: some of the questions were refused, and each was told already.
+var errNotAsked = errors.New("not every question was asked")
 
 // errNoAnswer: some of the questions had no answer, and each was told already.
 var errNoAnswer = errors.New("not every question had an answer")
