@@ -10,22 +10,23 @@ var errCounts = errors.New("counts of symbols that make no table")
 
 // fseEntry is what a state of a finite state entropy decoder says (RFC 8878, 4.1):
 //
-//	63          48 47     16 15     8 7     0
-//	| next state  |  value  | extra  |  bits |
+//	63     32 31          16 15     8 7     0
+//	|  value  | next state  | extra  |  bits |
 //
 // The symbol stands for value plus the number in the next extra bits of the stream; the state
 // after it is next plus the number in as many bits as bits says. Bits and extras of several
 // entries can be added up in one go.
 type fseEntry uint64
 
-func newEntry(value uint32, extra uint8) fseEntry {
-	return fseEntry(value)<<16 | fseEntry(extra)<<8
+func newEntry(value int32, extra uint8) fseEntry {
+	return fseEntry(value)<<32 | fseEntry(extra)<<8
 }
 
-func (e fseEntry) next() uint    { return uint(e >> 48) }
-func (e fseEntry) value() uint32 { return uint32(e >> 16) }
-func (e fseEntry) extra() uint8  { return uint8(e >> 8) }
-func (e fseEntry) bits() uint8   { return uint8(e) }
+// next has the value above its bits, which an index into a table leaves out.
+func (e fseEntry) next() uint   { return uint(e >> 16) }
+func (e fseEntry) value() int64 { return int64(e) >> 32 }
+func (e fseEntry) extra() uint8 { return uint8(e >> 8) }
+func (e fseEntry) bits() uint8  { return uint8(e) }
 
 // fseTable has an entry for each state. Tables of sequences have up to 512.
 type fseTable [512]fseEntry
@@ -109,7 +110,7 @@ func (f *fse) build(table *fseTable, symbols *fseSymbols) {
 		n := uint32(f.next[symbol])
 		f.next[symbol]++
 		width := uint32(f.log) + 1 - uint32(bits.Len32(n))
-		table[state&511] = symbols[symbol] | fseEntry(n<<(width&15)-size)<<48 | fseEntry(width)
+		table[state&511] = symbols[symbol] | fseEntry(n<<(width&15)-size)<<16 | fseEntry(width)
 	}
 }
 

@@ -103,7 +103,7 @@ func lzoPage(in, out *window, end, size uint) (uint, error) {
 					store64(out, to, v)
 				}
 			} else {
-				out.copyWords(to, to-distance)
+				out.copyWords(to, out, to-distance)
 				for to += 32; to < end; to += 8 {
 					store64(out, to, load64(out, to-distance))
 				}

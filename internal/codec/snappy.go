@@ -109,7 +109,7 @@ func (t *snappyTags) page(in, out *window, at, end, size uint) error {
 			}
 			continue
 		}
-		out.copyWords(to, to-distance)
+		out.copyWords(to, out, to-distance)
 		for to += 32; to < op; to += 8 {
 			store64(out, to, load64(out, to-distance))
 		}

@@ -157,7 +157,7 @@ func (s *inflater) decode(w *windows, t *codeTables) error {
 			}
 			continue
 		}
-		w.out.copyWords(to, to-distance)
+		w.out.copyWords(to, &w.out, to-distance)
 		for to += 32; to < end; to += 8 {
 			store64(&w.out, to, load64(&w.out, to-distance))
 		}

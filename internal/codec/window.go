@@ -58,10 +58,10 @@ func copy32(dst *window, to uint, src *window, from uint) {
 	*(*[16]byte)(d[16:]) = *(*[16]byte)(s[16:])
 }
 
-// copyWords copies four words within a window, one after the other: what a distance of 8
-// and more repeats is right.
-func (w *window) copyWords(to, from uint) {
-	d, s := (*[32]byte)(w[to&windowMask:]), (*[32]byte)(w[from&windowMask:])
+// copyWords copies four words from a window, one after the other: what a distance of 8 and more
+// repeats in the same window is right.
+func (w *window) copyWords(to uint, src *window, from uint) {
+	d, s := (*[32]byte)(w[to&windowMask:]), (*[32]byte)(src[from&windowMask:])
 	*(*[8]byte)(d[:8]) = *(*[8]byte)(s[:8])
 	*(*[8]byte)(d[8:16]) = *(*[8]byte)(s[8:16])
 	*(*[8]byte)(d[16:24]) = *(*[8]byte)(s[16:24])
@@ -92,4 +92,13 @@ var spreads = [8]struct {
 func spread(v uint64, distance uint) uint64 {
 	cut := -distance * 8 & 63
 	return v << cut >> cut * spreads[distance&7].times
+}
+
+// store4 stores v four times, each a step of at most 8 behind the one before.
+func (w *window) store4(to, step uint, v uint64) {
+	d := (*[40]byte)(w[to&windowMask:])
+	binary.LittleEndian.PutUint64(d[:], v)
+	binary.LittleEndian.PutUint64(d[step&15:], v)
+	binary.LittleEndian.PutUint64(d[2*step&31:], v)
+	binary.LittleEndian.PutUint64(d[3*step&31:], v)
 }

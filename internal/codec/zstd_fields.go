@@ -33,13 +33,13 @@ func (q *sequences) init() {
 	for i := range codes {
 		codes[i] = uint8(i)
 	}
-	q.define(offsetField, 1, codes, 8, 5, []int16{
+	q.define(offsetField, 1-3, codes, 8, 5, []int16{
 		1, 1, 1, 1, 1, 1, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1,
 	})
 }
 
 // define makes a field, of which the first value and each code's extra bits are given.
-func (q *sequences) define(i int, value uint32, extra []uint8, maxLog, usualLog uint, usual []int16) {
+func (q *sequences) define(i int, value int32, extra []uint8, maxLog, usualLog uint, usual []int16) {
 	f := &q.fields[i]
 	f.size, f.maxLog, f.usualLog = uint(len(extra)), maxLog, usualLog
 	for symbol, bits := range extra {

@@ -34,7 +34,7 @@ type huffmanTree struct {
 
 func (t *huffmanTree) init() {
 	for i := range t.values {
-		t.values[i] = newEntry(uint32(i), 0)
+		t.values[i] = newEntry(int32(i), 0)
 	}
 }
 

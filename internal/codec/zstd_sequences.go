@@ -1,9 +1,6 @@
 package codec
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
+import "math/bits"
 
 // The three numbers of a sequence, in the order in which their tables are described.
 const (
@@ -12,19 +9,20 @@ const (
 	lengthField
 )
 
-// batch is how many sequences are read before they are carried out.
-const batch = 512
-
-// zstdSequence is so many literals and then a match.
-type zstdSequence struct{ literals, length, code uint32 }
-
 // sequences decodes the sequences section of a block (RFC 8878, 3.1.1.3.2). Between blocks
 // it keeps their tables and the distances used last.
+//
+// What run needs seldom stands here and not in its variables, of which the compiler keeps too
+// few in registers.
 type sequences struct {
-	in     backward
-	states [3]uint
-	repeat [3]uint32
-	batch  [batch]zstdSequence
+	in      backward
+	entries [3]fseEntry // what the fields' states say
+	left    uint        // how many sequences are to be carried out
+	last    fseEntry    // the sum of the last one's entries
+	from    *window     // where the literals stand
+	limit   uint        // where the block ends in the page, at most
+
+	repeat [16]uint32  // the distances used last, from the first one on
 	masks  [256]uint64 // of as many bits as their indices say, up to 63
 
 	kept    bool // the fields' tables are those of a block
@@ -35,7 +33,7 @@ type sequences struct {
 // reset forgets what was before a frame.
 func (q *sequences) reset() {
 	q.kept = false
-	q.repeat = [3]uint32{1, 4, 8}
+	q.repeat = [16]uint32{1, 4, 8}
 }
 
 // decode decodes the section between at and end with the literals of the block into w.out,
@@ -52,16 +50,15 @@ func (q *sequences) decode(w *windows, l *literals, at, end, op, limit uint) (ui
 		if err := q.open(&w.in, at, end); err != nil {
 			return 0, err
 		}
-	}
-	for n > 0 {
-		k := min(n, batch)
-		n -= k
-		last := q.read(&w.in, k)
-		if n == 0 && q.in.left(at)+int(last) != 0 { // the last one has no states behind it
+		q.left, q.from, q.limit = n, l.from, limit
+		if op, l.at, err = q.run(w, op, l.at); err != nil {
+			return 0, err
+		}
+		if q.in.left(at)+int(q.last.bits()) != 0 { // the last one has no states behind it
 			return 0, errEndMark
 		}
-		if op, err = q.run(w, l, k, op, limit); err != nil {
-			return 0, err
+		if l.at > l.end {
+			return 0, errCut
 		}
 	}
 	rest := l.end - l.at
@@ -143,92 +140,74 @@ func (q *sequences) open(in *window, begin, end uint) (err error) {
 	for i := range q.fields {
 		v := bits.RotateLeft64(q.in.peek(in), int(q.fields[i].log))
 		q.in -= backward(q.fields[i].log)
-		q.states[i] = uint(v & q.masks[uint8(q.fields[i].log)])
+		q.entries[i] = q.fields[i].table[v&q.masks[uint8(q.fields[i].log)]&511]
 	}
 	return nil
 }
 
-// read reads n sequences with the states behind them, and returns how many bits the last
-// of these take.
+// run reads sequences, carries each out at op with literals from at on, and returns where both end.
 //
-// A distance has at most 31 extra bits and the three states 26, which is what a look at the
-// stream is sure to show. Most lengths have no extra bits; those that have look again.
-func (q *sequences) read(in *window, n uint) (last uint8) {
-	ls, os, ms := q.states[literalsField], q.states[offsetField], q.states[lengthField]
+// It is one function, so that the processor copies bytes while it waits for what the next states say.
+// A distance has at most 31 extra bits and the three states 26, which is what a look at the stream
+// is sure to show. Most lengths have no extra bits; those that have look again.
+//
+// Most distances are new, or the last one, and which of the two is not to be foreseen: that is told
+// without a branch. A code above 0 is a new distance; for others see recall.
+func (q *sequences) run(w *windows, op, at uint) (uint, uint, error) {
+	le, oe, me := q.entries[literalsField], q.entries[offsetField], q.entries[lengthField]
 	b := q.in
-	var sum fseEntry
-	for i := range q.batch[:n] {
-		le := q.fields[literalsField].table[ls&511]
-		oe := q.fields[offsetField].table[os&511]
-		me := q.fields[lengthField].table[ms&511]
-		s := &q.batch[i]
-		v := bits.RotateLeft64(load64(in, uint(b)>>3), int(^b&7)+int(oe.extra()))
-		s.code = oe.value() + uint32(v&q.masks[oe.extra()])
-		s.length, s.literals = me.value(), le.value()
-		if (me|le)&0xff00 != 0 {
+	h := uint(0) // where the distance used last is among q.repeat
+	for ; q.left > 0; q.left-- {
+		v := bits.RotateLeft64(load64(&w.in, uint(b)>>3), int(^b&7)+int(oe.extra()))
+		code := oe.value() + int64(v&q.masks[oe.extra()])
+		length, literals := uint(me.value()), uint(le.value())
+		lengths := le + me
+		if lengths&0xff00 != 0 {
 			v = bits.RotateLeft64(v, int(me.extra()))
-			s.length += uint32(v & q.masks[me.extra()])
-			v = bits.RotateLeft64((b - backward((oe + me).extra())).peek(in), int(le.extra()))
-			s.literals += uint32(v & q.masks[le.extra()])
+			length += uint(v & q.masks[me.extra()])
+			v = bits.RotateLeft64((b - backward((oe + me).extra())).peek(&w.in), int(le.extra()))
+			literals += uint(v & q.masks[le.extra()])
 		}
-		sum = le + me + oe
-		b -= backward(sum.extra() + sum.bits())
+		q.last = lengths + oe
+		b -= backward(q.last.extra() + q.last.bits())
 		v = bits.RotateLeft64(v, int(le))
-		ls = le.next() + uint(v&q.masks[le.bits()])
+		le = q.fields[literalsField].table[(le.next()+uint(v&q.masks[le.bits()]))&511]
 		v = bits.RotateLeft64(v, int(me))
-		ms = me.next() + uint(v&q.masks[me.bits()])
+		me = q.fields[lengthField].table[(me.next()+uint(v&q.masks[me.bits()]))&511]
 		v = bits.RotateLeft64(v, int(oe))
-		os = oe.next() + uint(v&q.masks[oe.bits()])
-	}
-	q.states = [3]uint{literalsField: ls, offsetField: os, lengthField: ms}
-	q.in = b
-	return sum.bits()
-}
+		oe = q.fields[offsetField].table[(oe.next()+uint(v&q.masks[oe.bits()]))&511]
 
-// run carries out n sequences, and returns where the page then ends, before limit.
-//
-// Codes 1 to 3 are the distances used last, 1 to 3 behind no literals the second, the third and one
-// less than the first; all others are 3 more than a distance (RFC 8878, 3.1.1.5). Which of them
-// comes is not to be foreseen, so the distance is looked up without a branch: at k, which is 3 for
-// a distance that is none of the last ones. All but k are then moved on by one place.
-func (q *sequences) run(w *windows, l *literals, n, op, limit uint) (uint, error) {
-	out, from, at := &w.out, l.from, l.at
-	last := [4]uint32{q.repeat[0], q.repeat[1], q.repeat[2], 0}
-	for i := range q.batch[:n] {
-		s := &q.batch[i]
-		code := uint64(s.code) - 1
-		fresh := uint64(int64(2-code) >> 63) // all bits or none
-		k := (code + (uint64(s.literals)-1)>>63 | fresh) & 3
-		last[3] = last[0] - 1
-		d := last[k]&^uint32(fresh) | uint32((code-2)&fresh)
-		last[0], last[1], last[2] = d, last[(k-1)>>63], last[(2-k>>1)&3]
-		literals := uint(s.literals)
-		end := op + literals + uint(s.length)
-		if end > limit {
-			return 0, errLong
+		distance := uint(q.repeat[h&15])
+		if k := 2*code + int64((uint64(literals)-1)>>63); uint64(k+3) < 5 {
+			h = q.recall(h, k)
+			distance = uint(q.repeat[h&15])
+		} else {
+			fresh := -code >> 63 // all bits or none
+			distance ^= (distance ^ uint(code)) & uint(fresh)
+			h += uint(fresh)
+			q.repeat[h&15] = uint32(distance)
 		}
-		copy32(out, op, from, at)
+		end := op + literals + length
+		if end > q.limit {
+			return 0, 0, errLong
+		}
+		w.out.copyWords(op, q.from, at)
 		for k := uint(32); k < literals; k += 32 {
-			copy32(out, op+k, from, at+k)
+			w.out.copyWords(op+k, q.from, at+k)
 		}
 		op += literals
 		at += literals
-		distance := uint(d)
 		if distance-1 >= op { // or zero
-			return 0, errDistance
+			return 0, 0, errDistance
 		}
 		to := op
 		op = end
 		if distance >= 8 {
-			out.copyWords(to, to-distance)
+			w.out.copyWords(to, &w.out, to-distance)
 			to += 32
 		} else {
-			v, step := spread(load64(out, to-distance), distance), spreads[distance&7].step
-			d := (*[40]byte)(out[to&windowMask:])
-			binary.LittleEndian.PutUint64(d[:], v)
-			binary.LittleEndian.PutUint64(d[step&15:], v)
-			binary.LittleEndian.PutUint64(d[2*step&31:], v)
-			binary.LittleEndian.PutUint64(d[3*step&31:], v)
+			v, step := spread(load64(&w.out, to-distance), distance), spreads[distance&7].step
+			w.out.store4(to, step, v)
 			distance = 4 * step
 			to += distance
 		}
@@ -237,14 +216,29 @@ func (q *sequences) run(w *windows, l *literals, n, op, limit uint) (uint, error
 				distance *= 2 // the pattern is there twice
 			}
 			for ; to < end; to += 16 {
-				out.copy16(to, to-distance)
+				w.out.copy16(to, to-distance)
 			}
 		}
 	}
-	q.repeat = [3]uint32{last[0], last[1], last[2]}
-	if at > l.end {
-		return 0, errCut
+	q.repeat[0], q.repeat[1], q.repeat[2] = q.repeat[h&15], q.repeat[(h+1)&15], q.repeat[(h+2)&15]
+	q.in = b
+	return op, at, nil
+}
+
+// recall puts the distance that a code of at most 0 stands for to the begin of those used last, and
+// returns where that is. By k, which is twice the code, and 1 more behind no literals, it is the
+// second at -3 and -2, the third at -1 and 0, and one less than the first at 1 (RFC 8878, 3.1.1.5).
+func (q *sequences) recall(h uint, k int64) uint {
+	d := q.repeat[(h+uint(k+5)>>1)&15]
+	if k > 0 {
+		d = q.repeat[h&15] - 1
+		h--
+	} else {
+		if k >= -1 {
+			q.repeat[(h+2)&15] = q.repeat[(h+1)&15]
+		}
+		q.repeat[(h+1)&15] = q.repeat[h&15]
 	}
-	l.at = at
-	return op, nil
+	q.repeat[h&15] = d
+	return h
 }
