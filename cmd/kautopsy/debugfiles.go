@@ -47,6 +47,7 @@ func (f *debugFlags) add(set *pflag.FlagSet, shown bool) {
 type debugFiles struct {
 	env    *environment
 	names  []string // that -k named
+	dirs   []string // that --debug-dir named
 	force  bool
 	finder *debuginfo.Finder
 	k      *kernel.Kernel
@@ -64,7 +65,7 @@ type debugFiles struct {
 
 // files makes the finder of a dump.
 func (f *debugFlags) files(env *environment, dump string) (*debugFiles, error) {
-	d := &debugFiles{env: env, names: f.names, force: f.force, bar: newBar(env)}
+	d := &debugFiles{env: env, names: f.names, dirs: f.dirs, force: f.force, bar: newBar(env)}
 	o := debuginfo.Options{
 		Files: f.names, Dirs: f.dirs, Beside: filepath.Dir(dump), Force: f.force, Quick: f.hurry,
 		Debuginfod: debuginfo.DebuginfodOf(env.getenv),
@@ -137,6 +138,7 @@ func (d *debugFiles) OpenDebug(ctx context.Context, w kernel.Want) (*dwarf.File,
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", found.Origin, err)
 	}
+	f.FindSplit(debuginfo.Split(found.Path, d.dirs...))
 	d.open = append(d.open, f)
 	return f, nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/kautopsy/kautopsy/oops/decode"
+	"github.com/kautopsy/kautopsy/symbols/debuginfo"
 	"github.com/kautopsy/kautopsy/symbols/dwarf"
 )
 
@@ -38,6 +39,7 @@ func (t *textFiles) file(module, _ string) (*dwarf.File, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
+		file.FindSplit(debuginfo.Split(name))
 		return file, nil
 	}
 	if module == "" {

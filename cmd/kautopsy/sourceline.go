@@ -61,7 +61,13 @@ func (l *sourceLines) tell(module string, err error) {
 		l.once("no source lines: " + missing.Error())
 		return
 	}
-	if !errors.Is(err, dwarf.ErrNoDebug) {
+	switch {
+	case errors.Is(err, dwarf.ErrSplit):
+		if !l.said["split"] { // of thousands of files, one is enough
+			l.said["split"] = true
+			l.once(err.Error())
+		}
+	case !errors.Is(err, dwarf.ErrNoDebug):
 		l.env.met(err)
 		l.once("source lines: " + err.Error())
 	}

@@ -27,6 +27,7 @@ type abbrevs struct {
 
 // abbrevKey is what an abbreviation's meaning depends on.
 type abbrevKey struct {
+	f                          *File
 	off                        int64
 	version, addrSize, offSize int
 }
@@ -40,7 +41,7 @@ const (
 
 // abbrevTable decodes the unit's abbreviations.
 func (u *Unit) abbrevTable() (*abbrevs, error) {
-	key := abbrevKey{u.abbrev, u.Version, u.AddrSize, u.offSize}
+	key := abbrevKey{u.f, u.abbrev, u.Version, u.AddrSize, u.offSize}
 	return u.f.abbrevs.get(key, func() (t *abbrevs, cost int64, err error) {
 		err = u.f.section(".debug_abbrev").decode(u.abbrev, firstAbbrevs, maxPiece, func(r *buf) error {
 			t, cost = &abbrevs{}, 0

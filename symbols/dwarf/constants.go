@@ -110,6 +110,7 @@ const (
 	AttrGNUCallValue   Attr = 0x2111
 	AttrGNUCallTarget  Attr = 0x2113
 	AttrGNUDwoName     Attr = 0x2130
+	AttrGNUDwoID       Attr = 0x2131
 	AttrGNURangesBase  Attr = 0x2132
 	AttrGNUAddrBase    Attr = 0x2133
 )

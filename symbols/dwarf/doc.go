@@ -66,7 +66,8 @@
 //	                  "ZLIB", length as 8 bytes big-endian, zlib. Up to 8 MiB are unpacked in
 //	                  memory, more into a file that has no name.
 //
-// Not read: split units (.dwo), supplementary files of dwz, .debug_types. What refers to them
+// Split units are read from their .dwo or .dwp (split.go, package.go; FindSplit), but their types are
+// not found by name. Not read: supplementary files of dwz, .debug_types. What refers to them
 // fails with phys.ErrUnsupported, and the rest answers.
 //
 // Errors wrap a reason of package phys and name the section and the offset in it

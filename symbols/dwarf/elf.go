@@ -34,19 +34,34 @@ type File struct {
 	units     []*Unit
 	unitsErr  error
 
-	bytes   cache[int64, []byte] // of units
-	abbrevs cache[abbrevKey, *abbrevs]
+	*caches
+
+	openSplit Opener
+	splits    splitFiles
+	skeleton  *Unit             // of a file that has the entries of one split unit
+	windows   map[string]window // of one in a package: what is the unit's of each section
 
 	arangesOnce, restOnce sync.Once
 	aranges, rest         []arange // rest: of units that .debug_aranges does not have
 	arangesErr, restErr   error
 
-	lines     cache[int64, *lines]     // by unit
-	functions cache[int64, []function] // by unit
-
 	symsOnce sync.Once
 	relSyms  []uint64 // the values of symbols, for relocations
 	symsErr  error
+}
+
+// caches are what is kept of units that were touched, of a file and of its split units.
+type caches struct {
+	bytes     cache[unitKey, []byte]
+	abbrevs   cache[abbrevKey, *abbrevs]
+	lines     cache[unitKey, *lines]
+	functions cache[unitKey, []function]
+}
+
+// unitKey names a unit.
+type unitKey struct {
+	f   *File
+	off int64
 }
 
 // Open reads the headers of an ELF file: vmlinux (ET_EXEC, ET_DYN) or a module's .ko or
@@ -59,7 +74,7 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ELF: %w: %w", err, phys.ErrCorrupt)
 	}
-	f := &File{r: r, size: size, elf: e, sections: map[string]*section{}}
+	f := &File{r: r, size: size, elf: e, sections: map[string]*section{}, caches: &caches{}}
 	f.bytes.limit, f.abbrevs.limit = 32<<20, 8<<20
 	f.lines.limit, f.functions.limit = 32<<20, 8<<20
 	f.placeSections()

@@ -29,9 +29,11 @@ type Entries struct {
 
 // Entries begins a walk before the first entry of the unit. The unit's bytes come from a
 // cache of the file; who goes over many units should use one Entries and Reset. An
-// abbreviation table or a unit that cannot be read is an error, and so is a split unit.
+// abbreviation table or a unit that cannot be read is an error. Of a skeleton the walk is over
+// its split unit (see FindSplit), which Entries.Unit gives; ErrSplit where that is not there.
 func (u *Unit) Entries() (*Entries, error) {
-	if err := u.whole(); err != nil {
+	u, err := u.split()
+	if err != nil {
 		return nil, err
 	}
 	t, err := u.abbrevTable()
@@ -53,7 +55,7 @@ func (u *Unit) entries(t *abbrevs, b []byte) *Entries {
 }
 
 // Reset begins a walk over another unit, of any file, in the memory of the walk before.
-// Values and bytes that came from that walk are no longer valid.
+// Values and bytes that came from that walk are no longer valid. A skeleton is ErrSplit.
 func (e *Entries) Reset(u *Unit) error {
 	if err := u.whole(); err != nil {
 		return err

@@ -165,7 +165,7 @@ func (v Value) address(r *Root) (uint64, error) {
 	case FormAddr:
 		return v.num, nil
 	case FormAddrx, FormAddrx1, FormAddrx2, FormAddrx3, FormAddrx4, FormGNUAddrIndex:
-		return v.u.indexed(".debug_addr", r.addrs, v.num, v.u.AddrSize)
+		return v.u.linked().indexed(".debug_addr", r.addrs, v.num, v.u.AddrSize)
 	}
 	return 0, v.unsupported("address")
 }

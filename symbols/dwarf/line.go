@@ -46,7 +46,7 @@ func (u *Unit) lines() (*lines, error) {
 	if root.Lines < 0 {
 		return &lines{}, nil
 	}
-	return u.f.lines.get(u.Off, func() (*lines, int64, error) {
+	return u.f.lines.get(unitKey{u.f, u.Off}, func() (*lines, int64, error) {
 		t, err := u.readLines(root)
 		if err != nil {
 			return nil, 0, err

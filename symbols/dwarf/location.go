@@ -33,8 +33,11 @@ func (e *Entries) location(attr Attr, pc uint64) ([]byte, error) {
 		return nil, err
 	}
 	off, section, read := int64(v.num), ".debug_loc", e.u.oldLocation
-	if e.u.Version >= 5 {
+	switch {
+	case e.u.Version >= 5:
 		section, read = ".debug_loclists", e.u.loclist
+	case e.u.f.skeleton != nil:
+		read = e.u.splitLocation
 	}
 	if v.class == ClassIndex && e.u.f.section(section).elf != nil {
 		rel, err := e.u.indexed(section, root.loclists, v.num, e.u.offSize)
@@ -72,6 +75,46 @@ func (u *Unit) oldLocation(r *buf, base, pc uint64) ([]byte, error) {
 		}
 		expr := r.take(uint64(r.u16()))
 		if pc >= base+low && pc < base+high && r.err == nil {
+			return expr, nil
+		}
+	}
+	return nil, r.err
+}
+
+// splitLocation looks for an address in a list of .debug_loc.dwo (GNU's split DWARF 4): the
+// address of the begin by its index, and a length of 4 bytes or the address of the end.
+func (u *Unit) splitLocation(r *buf, base, pc uint64) (expr []byte, err error) {
+	for n := 0; r.err == nil; n++ {
+		if n == maxLocations {
+			return nil, wrong(r.what, r.off(), phys.ErrLimit, "more than %d locations", maxLocations)
+		}
+		var low, high uint64
+		switch kind := r.u8(); kind {
+		case 0: // DW_LLE_GNU_end_of_list_entry
+			return nil, r.err
+		case 1: // base_address_selection_entry
+			if base, err = u.listAddress(r); err != nil {
+				return nil, err
+			}
+			continue
+		case 2: // start_end_entry
+			if low, err = u.listAddress(r); err == nil {
+				high, err = u.listAddress(r)
+			}
+		case 3: // start_length_entry
+			low, err = u.listAddress(r)
+			high = low + uint64(r.u32())
+		case 4: // offset_pair_entry
+			low, high = base+uint64(r.u32()), base+uint64(r.u32())
+		default:
+			r.at--
+			return nil, wrong(r.what, r.off(), phys.ErrCorrupt, "location of kind %d", kind)
+		}
+		if err != nil {
+			return nil, err
+		}
+		expr = r.take(uint64(r.u16()))
+		if pc >= low && pc < high && r.err == nil {
 			return expr, nil
 		}
 	}

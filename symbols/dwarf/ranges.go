@@ -63,6 +63,9 @@ func (e *Entries) rangeList(dst []Range, v Value) ([]Range, error) {
 		section, read = ".debug_rnglists", e.u.rnglist
 	}
 	off := int64(v.num)
+	if e.u.Version < 5 && e.u.f.skeleton != nil {
+		off += root.ranges
+	}
 	if v.class == ClassIndex {
 		rel, err := e.u.indexed(section, root.rnglists, v.num, e.u.offSize)
 		if err != nil {
@@ -74,7 +77,11 @@ func (e *Entries) rangeList(dst []Range, v Value) ([]Range, error) {
 		return out, e.spend(section, off)
 	}
 	had := len(dst)
-	err = e.u.f.section(section).decode(off, 4096, maxPiece, func(r *buf) (err error) {
+	from := e.u.f
+	if e.u.Version < 5 { // there is no .debug_ranges.dwo
+		from = e.u.linked().f
+	}
+	err = from.section(section).decode(off, 4096, maxPiece, func(r *buf) (err error) {
 		e.ranges = *r
 		dst, err = read(r, dst[:had], root.LowPC)
 		e.spent += int64(r.at)
@@ -139,7 +146,7 @@ func (u *Unit) rnglist(r *buf, dst []Range, base uint64) ([]Range, error) {
 			return 0
 		}
 		var a uint64
-		a, err = u.indexed(".debug_addr", root.addrs, i, u.AddrSize)
+		a, err = u.linked().indexed(".debug_addr", root.addrs, i, u.AddrSize)
 		return a
 	}
 	for n := 0; r.err == nil && err == nil; n++ {

@@ -12,6 +12,8 @@ type Root struct {
 	Dwo      string // of a skeleton unit: the file that has the entries
 
 	strOffsets, addrs, rnglists, loclists int64 // where the unit's part of these sections begins
+	ranges                                int64 // of a split unit's DW_AT_ranges, DWARF 4
+	dwoID                                 uint64
 }
 
 // rootBytes is what is read to see the first entry alone.
@@ -44,8 +46,13 @@ func (u *Unit) readRoot() error {
 	if u.offSize == 8 {
 		head = 16
 	}
+	if u.Version < 5 { // GNU's extension has no headers
+		head = 0
+	}
 	r.strOffsets = offset(head, AttrStrOffsetsBase)
 	r.addrs = offset(head, AttrAddrBase, AttrGNUAddrBase)
+	r.dwoID = uint64(offset(0, AttrGNUDwoID))
+	r.ranges = offset(0, AttrGNURangesBase)
 	r.rnglists = offset(head+4, AttrRnglistsBase)
 	r.loclists = offset(head+4, AttrLoclistsBase)
 	r.Lines = offset(-1, AttrStmtList)
@@ -64,7 +71,23 @@ func (u *Unit) readRoot() error {
 			}
 		}
 	}
+	if s := u.f.skeleton; s != nil {
+		if err := r.inherit(s); err != nil {
+			return err
+		}
+	}
 	return e.Err()
+}
+
+// inherit takes from the skeleton what a split unit has from it.
+func (r *Root) inherit(skeleton *Unit) error {
+	from, err := skeleton.Root()
+	if err != nil {
+		return err
+	}
+	r.addrs, r.LowPC, r.CompDir, r.ranges = from.addrs, from.LowPC, from.CompDir, from.ranges
+	r.Dwo = ""
+	return nil
 }
 
 // rootEntry gives a walk that stands on the unit's first entry, with as few of the unit's
@@ -97,7 +120,7 @@ func (u *Unit) rootEntry() (*Entries, error) {
 func (u *Unit) whole() error {
 	r, err := u.Root()
 	if err == nil && r.Dwo != "" {
-		err = wrong(".debug_info", u.Off, phys.ErrUnsupported, "the entries of %s are in %s (split DWARF)", r.Name, r.Dwo)
+		err = wrong(".debug_info", u.Off, ErrSplit, "the entries of %s are in %s", r.Name, r.Dwo)
 	}
 	return err
 }

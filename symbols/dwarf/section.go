@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -60,7 +61,7 @@ func (f *File) section(name string) *section {
 		if es.Type == elf.SHT_NOBITS {
 			continue
 		}
-		if es.Name == name || len(name) > 1 && es.Name == ".z"+name[1:] {
+		if f.skeleton != nil && (es.Name == name+".dwo" || es.Name == ".z"+name[1:]+".dwo") || f.skeleton == nil && (es.Name == name || len(name) > 1 && es.Name == ".z"+name[1:]) {
 			s.elf, s.name = es, es.Name
 			break
 		}
@@ -76,11 +77,27 @@ func (s *section) open() error {
 			s.raw = bytes.NewReader(nil)
 			return
 		}
-		if s.err = s.plain(); s.err == nil && s.f.elf.Type == elf.ET_REL {
+		if s.err = s.plain(); s.err == nil {
+			s.err = s.narrow()
+		}
+		if s.err == nil && s.f.elf.Type == elf.ET_REL {
 			s.rel, s.err = s.f.relocations(s)
 		}
 	})
 	return s.err
+}
+
+// narrow leaves what a unit of a package has of the section.
+func (s *section) narrow() error {
+	w, ok := s.f.windows[strings.TrimSuffix(s.name, ".dwo")]
+	if !ok {
+		return nil
+	}
+	if w.off > s.size || w.size > s.size-w.off {
+		return wrong(s.name, w.off, phys.ErrCorrupt, "%d bytes reach beyond the section's %d", w.size, s.size)
+	}
+	s.raw, s.size = io.NewSectionReader(s.raw, w.off, w.size), w.size
+	return nil
 }
 
 // plain finds the section's own bytes, unpacked.

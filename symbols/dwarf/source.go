@@ -49,12 +49,9 @@ func (f *File) Source(addr uint64) ([]Source, error) {
 	if row, ok := table.find(addr); ok {
 		at.File, at.Line, at.Column = table.file(uint64(row.file)), int(row.line), int(row.col)
 	}
-	var chain []scope
-	if root.Dwo == "" { // of a split unit the lines are here, the functions are not
-		var cerr error
-		if chain, cerr = u.chain(addr); err == nil {
-			err = cerr
-		}
+	chain, cerr := u.chain(addr)
+	if err == nil {
+		err = cerr
 	}
 	switch {
 	case len(chain) > 0:
@@ -65,14 +62,31 @@ func (f *File) Source(addr uint64) ([]Source, error) {
 	default:
 		return nil, err
 	}
+	files := u.filesOf(table)
 	out := make([]Source, 0, len(chain))
 	for i := len(chain) - 1; i >= 0; i-- {
 		c := chain[i]
 		at.Function, at.Inlined = c.name, i > 0
 		out = append(out, at)
-		at.File, at.Line, at.Column = table.file(c.callFile), int(c.callLine), int(c.callColumn)
+		at.File, at.Line, at.Column = files.file(c.callFile), int(c.callLine), int(c.callColumn)
 	}
 	return out, err
+}
+
+// filesOf is the table that numbers the files of the unit's entries: those of a split unit can
+// have one of their own.
+func (u *Unit) filesOf(table *lines) *lines {
+	s, err := u.split()
+	if err != nil || s == u {
+		return table
+	}
+	if r, err := s.Root(); err != nil || r.Lines < 0 {
+		return table
+	}
+	if own, err := s.lines(); err == nil {
+		return own
+	}
+	return table
 }
 
 // function is code of a subprogram.
@@ -93,12 +107,12 @@ func isC(language uint64) bool {
 
 // functions lists the unit's functions by address; it comes from the cache of the file.
 func (u *Unit) functions() ([]function, error) {
-	return u.f.functions.get(u.Off, func() (out []function, cost int64, err error) {
-		root, err := u.Root()
+	return u.f.functions.get(unitKey{u.f, u.Off}, func() (out []function, cost int64, err error) {
+		e, err := u.Entries()
 		if err != nil {
 			return nil, 0, err
 		}
-		e, err := u.Entries()
+		root, err := e.u.Root()
 		if err != nil {
 			return nil, 0, err
 		}

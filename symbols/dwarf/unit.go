@@ -23,6 +23,12 @@ type Unit struct {
 	first   int64 // offset of the first entry
 	abbrev  int64 // offset in .debug_abbrev
 
+	id uint64 // of a skeleton and its split unit, DWARF 5
+
+	splitOnce sync.Once
+	splitUnit *Unit
+	splitErr  error
+
 	rootOnce sync.Once
 	root     Root
 	rootErr  error
@@ -98,7 +104,12 @@ func (f *File) readHeader(off int64) (*Unit, error) {
 	if u.Version == 5 {
 		u.kind, u.AddrSize = r.u8(), int(r.u8())
 		u.abbrev = int64(r.uint(u.offSize))
-		r.take(map[uint8]uint64{unitSkeleton: 8, unitSplitCompile: 8, unitType: 8 + uint64(size), unitSplitType: 8 + uint64(size)}[u.kind])
+		switch u.kind {
+		case unitSkeleton, unitSplitCompile:
+			u.id = r.u64()
+		case unitType, unitSplitType:
+			r.take(8 + uint64(size))
+		}
 	} else {
 		u.abbrev = int64(r.uint(u.offSize))
 		u.AddrSize = int(r.u8())
@@ -125,7 +136,7 @@ func (f *File) UnitAt(off int64) (*Unit, error) {
 // bytes are those of the unit from its header on, from the cache of the file. They are
 // shared: not to be written to.
 func (u *Unit) bytes() ([]byte, error) {
-	return u.f.bytes.get(u.Off, func() ([]byte, int64, error) {
+	return u.f.bytes.get(unitKey{u.f, u.Off}, func() ([]byte, int64, error) {
 		b, err := u.f.section(".debug_info").read(nil, u.Off, uint64(u.End-u.Off))
 		return b, int64(len(b)), err
 	})
