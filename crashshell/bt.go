@@ -87,7 +87,7 @@ var (
 	stackLine     = regexp.MustCompile(`^([0-9a-f]{8,16}): +(\S.*)$`)
 	sourceLine    = regexp.MustCompile(`^(\S.*): (\d+)$`)
 	assemblyLine  = regexp.MustCompile(`^\S*/\S+\.S$`) // bt -l of s390x tells no number of those
-	cpuStackLine  = regexp.MustCompile(`^CPU (\d+) (.+) STACK:$`)
+	cpuStackLine  = regexp.MustCompile(`^CPU (\d+) (.+) STACK:(?:\(none found\))?$`)
 	symbolOffset  = regexp.MustCompile(`^(.+)\+(0x[0-9a-f]+|\d+)$`)
 )
 
