@@ -94,7 +94,9 @@ type comparison struct {
 	broke    bool             // crash's answer of stacks ended with an error
 }
 
-func (f *compareFlags) run(env *environment, args []string) error {
+func (f *compareFlags) run(env *environment, args []string) (err error) {
+	release := holdOn(env)
+	defer func() { release(err) }()
 	d, files, err := openForCrash(env, f.dump, args)
 	if err != nil {
 		return err

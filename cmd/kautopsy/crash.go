@@ -52,7 +52,9 @@ What this crash is known to get wrong of this kernel is told, and not asked.`,
 	}
 }
 
-func (f *crashFlags) run(env *environment, args []string) error {
+func (f *crashFlags) run(env *environment, args []string) (err error) {
+	release := holdOn(env)
+	defer func() { release(err) }()
 	d, files, err := openForCrash(env, f.dump, args)
 	if err != nil {
 		return err
@@ -167,7 +169,9 @@ func (f *crashFlags) ask(env *environment, cfg crashshell.Config, d *vmcore.Dump
 		if f.json {
 			doc.Commands = append(doc.Commands, newCrashAnswer(a, err))
 		} else if !errors.Is(err, crashshell.ErrSpoiled) {
-			printAnswer(env, a, len(f.commands) > 1)
+			if err := printAnswer(env, a, len(f.commands) > 1); err != nil {
+				return err
+			}
 		}
 		if env.ctx.Err() != nil {
 			return env.ctx.Err()

@@ -38,7 +38,7 @@ func plainWarnings(s *crashshell.Session) []string {
 
 // printAnswer prints what crash said, its warnings on stderr. Several answers read like a
 // recorded session.
-func printAnswer(env *environment, a crashshell.Answer, several bool) {
+func printAnswer(env *environment, a crashshell.Answer, several bool) error {
 	for _, w := range a.Warnings {
 		env.warn("%s: %s", a.Command, strings.Join(strings.Fields(w), " "))
 	}
@@ -46,19 +46,22 @@ func printAnswer(env *environment, a crashshell.Answer, several bool) {
 		fmt.Fprintf(env.out, "crash> %s\n", a.Command)
 	}
 	if !env.outTerm.is() {
-		env.out.Write(a.Output)
+		_, err := env.out.Write(a.Output)
 		if n := len(a.Output); n > 0 && a.Output[n-1] != '\n' { // it was cut
-			fmt.Fprintln(env.out)
+			_, err = fmt.Fprintln(env.out)
 		}
-		return
+		return err
 	}
 	for line := range strings.Lines(string(a.Output)) { // with what a terminal might obey made visible
 		words := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		for i := range words {
 			words[i] = printable(words[i])
 		}
-		fmt.Fprintln(env.out, strings.Join(words, "\t"))
+		if _, err := fmt.Fprintln(env.out, strings.Join(words, "\t")); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // crashDocument is the session in JSON.

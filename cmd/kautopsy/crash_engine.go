@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -59,6 +61,25 @@ func (f *engineFlags) prepare(env *environment, d *vmcore.Dump, files *debugFile
 		e.Dump, e.release = []string{fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), file.Fd())}, func() { file.Close() }
 	}
 	return e, nil
+}
+
+// holdOn keeps this process alive when who reads its output goes away (| head) or its terminal is
+// closed, until release: what a session of crash and an unpacked vmlinux take on disk has to be
+// given back. release then lets the pipe have its way.
+func holdOn(env *environment) (release func(error)) {
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, syscall.SIGPIPE)
+	stop := func() {}
+	if !signal.Ignored(syscall.SIGHUP) {
+		env.ctx, stop = signal.NotifyContext(env.ctx, syscall.SIGHUP)
+	}
+	return func(err error) {
+		stop()
+		signal.Stop(pipe)
+		if errors.Is(err, syscall.EPIPE) {
+			_, _ = os.Stdout.WriteString("\n")
+		}
+	}
 }
 
 // startCrash starts crash. Where it ends without a word, what kautopsy knows of the dump may say

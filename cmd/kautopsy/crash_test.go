@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+	"testing"
 	"time"
 
 	"github.com/kautopsy/kautopsy/crashshell"
@@ -115,4 +118,37 @@ func asVersions(work string) error {
 		}
 	}
 	return nil
+}
+
+// TestCrashClosedPipe: "kautopsy crash … | head -1" ends like all others do, and leaves nothing of
+// its session behind.
+func TestCrashClosedPipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	vmlinux, tmp := filepath.Join(t.TempDir(), "vmlinux"), t.TempDir()
+	if err := os.WriteFile(vmlinux, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"crash", "--force-vmlinux", "-k", vmlinux}
+	for range 5 { // more than is held back
+		args = append(args, "-c", "log")
+	}
+	c := process(t, append(args, tiny(t, "vmcore.zlib"))...)
+	c.Env = append(os.Environ(), "TMPDIR="+tmp, "KAUTOPSY_CRASH="+c.Path)
+	c.Stdout = w
+	err = c.Run()
+	w.Close()
+	var ended *exec.ExitError
+	if !errors.As(err, &ended) {
+		t.Fatal(err)
+	}
+	if status := ended.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != syscall.SIGPIPE {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left in the temporary folder: %v %v", left, err)
+	}
 }
