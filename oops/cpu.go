@@ -63,6 +63,14 @@ func (st *State) kernelLine(s string) {
 	st.Tainted = &tainted
 	release, version := word(s)
 	st.Release, st.Version = release, strings.TrimSpace(version)
+	if i := strings.LastIndexByte(st.Version, ' '); i >= 0 && isBuildID(st.Version[i+1:]) {
+		st.Version, st.BuildID = strings.TrimSpace(st.Version[:i]), st.Version[i+1:]
+	}
+}
+
+// isBuildID tells a build ID: the kernel prints 20 bytes, zeros where it knows none.
+func isBuildID(s string) bool {
+	return len(s) == 40 && run(s, isHex) == len(s) && strings.Trim(s, "0") != ""
 }
 
 // taintWords are the taint letters with the kernel's own descriptions (6.11: taint_flags[].desc). G says that

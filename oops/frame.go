@@ -88,7 +88,10 @@ func cutOffset(f Frame, symbol, s string) (Frame, string, bool) {
 	}
 	if after, in := strings.CutPrefix(s, " ["); in {
 		if name, behind, closed := strings.Cut(after, "]"); closed && !strings.HasPrefix(name, "<") {
-			f.Module, _ = word(name)
+			f.Module, name = word(name)
+			if id := strings.TrimSpace(name); isBuildID(id) {
+				f.BuildID = id
+			}
 			s = behind
 		}
 	}

@@ -73,6 +73,7 @@ type State struct {
 	Kdump     bool   `json:"kdump,omitempty"` // "Kdump: loaded"
 	Release   string `json:"release,omitempty"`
 	Version   string `json:"version,omitempty"`
+	BuildID   string `json:"build_id,omitempty"` // of the kernel, with CONFIG_STACKTRACE_BUILD_ID (5.14 on)
 	Hardware  string `json:"hardware,omitempty"`
 	Workqueue *Work  `json:"workqueue,omitempty"`
 
@@ -111,6 +112,7 @@ type Frame struct {
 	Offset  uint64   `json:"offset"`
 	Size    uint64   `json:"size,omitempty"`
 	Module  string   `json:"module,omitempty"`
+	BuildID string   `json:"build_id,omitempty"` // of the module, likewise
 	Address *Address `json:"address,omitempty"`
 	Unsure  bool     `json:"unsure,omitempty"` // "?": an address found on the stack, perhaps a leftover
 	Context Context  `json:"context,omitempty"`
@@ -119,6 +121,10 @@ type Frame struct {
 	// system call came in there. Registers are those at that place.
 	Interrupted bool               `json:"interrupted,omitempty"`
 	Registers   map[string]Address `json:"registers,omitempty"`
+
+	// Source is where the code was compiled from, the innermost inlined function first. A text
+	// does not tell it; package oops/decode finds it in debug information.
+	Source []Source `json:"source,omitempty"`
 }
 
 // Module is a loaded module and the flags printed behind it: taint letters, "+" while it loads, "-" while it
@@ -137,8 +143,9 @@ type Work struct {
 
 // Source is a place in source code.
 type Source struct {
-	File string `json:"file"`
-	Line int    `json:"line"`
+	File     string `json:"file"`
+	Line     int    `json:"line"`
+	Function string `json:"function,omitempty"` // that was inlined there
 }
 
 // Task is a task whose stack is shown because it waits.

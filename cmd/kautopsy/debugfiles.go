@@ -43,6 +43,9 @@ func (f *debugFlags) add(set *pflag.FlagSet, shown bool) {
 	}
 }
 
+// asked tells whether a flag says where debug information is.
+func (f *debugFlags) asked() bool { return len(f.names) > 0 || len(f.dirs) > 0 || f.fetch }
+
 // debugFiles gives a kernel its debug information. It looks for none before it is asked.
 type debugFiles struct {
 	env    *environment
@@ -128,9 +131,14 @@ func (d *debugFiles) OpenDebug(ctx context.Context, w kernel.Want) (*dwarf.File,
 	if w.Module != "" { // before the lock: to know the modules can take vmlinux
 		d.once.Do(func() { d.mods = d.modules(ctx) })
 	}
+	return d.openWanted(ctx, wanted(w))
+}
+
+// openWanted finds and opens what is wanted.
+func (d *debugFiles) openWanted(ctx context.Context, w debuginfo.Want) (*dwarf.File, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	found, err := d.find(ctx, wanted(w))
+	found, err := d.find(ctx, w)
 	if err != nil {
 		return nil, err
 	}

@@ -74,40 +74,49 @@ func oopsCommand() command {
 no report is found is no answer (exit 1).
 
 With -k the text itself is printed, with file and line behind each address and
-function+0x12/0x34 in it, as the kernel's scripts/decode_stacktrace.sh does. A
-function of another size than in the text is of another build and gets none.`,
+function+0x12/0x34 in it, as the kernel's scripts/decode_stacktrace.sh does;
+--debug-dir and --debuginfod find the vmlinux of the text's release and the files
+of its modules. With --json the lines are in the reports. A file of another
+release, banner or build ID than the text has is refused, and a function of
+another size than in the text gets no line.`,
 		example: "kautopsy oops /var/crash/vmcore-dmesg.txt",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
-			form := addReportFlags(fs)
-			files := fs.StringArrayP("vmlinux", "k", nil, "source lines from `FILE`: the kernel's vmlinux, or a module's .ko; may be repeated")
+			form, debug := addReportFlags(fs), &debugFlags{}
+			debug.add(fs, true)
 			return func(env *environment, args []string) error {
 				switch {
 				case len(args) == 0:
 					return usagef("which text? (- is standard input)")
-				case len(*files) > 0 && (form.json || form.markdown):
-					return usagef("-k prints the text itself, no verdict as JSON or Markdown")
+				case debug.asked() && form.markdown:
+					return usagef("-k prints the text itself, or with --json the lines in it, no Markdown")
 				}
 				if err := noMore(args[1:]); err != nil {
 					return err
 				}
-				return runOops(env, args[0], form, *files)
+				return runOops(env, args[0], form, debug)
 			}
 		},
 	}
 }
 
 // runOops judges a text and prints the verdict as triage does.
-func runOops(env *environment, name string, form *reportFlags, files []string) error {
+func runOops(env *environment, name string, form *reportFlags, debug *debugFlags) error {
 	text, err := readText(env, name)
 	if err != nil {
 		return err
 	}
-	if len(files) > 0 {
-		return decodeText(env, files, name, text)
-	}
 	rep, log, err := triage.Text(text)
+	if debug.asked() && !form.json {
+		return decodeText(env, debug, name, text, log, true)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
+	}
+	if debug.asked() {
+		if err := decodeText(env, debug, name, text, log, false); err != nil {
+			env.warn("%v", err)
+			rep.Missing = append(rep.Missing, triage.Missing{What: "source lines", Where: name, Why: err.Error(), Cost: "file and line of the frames"})
+		}
 	}
 	if form.json {
 		return printJSON(env.out, struct {

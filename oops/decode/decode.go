@@ -7,7 +7,7 @@
 //	 [<ffffffff8104e2ae>] 0xffffffff8104e2ae     without symbols
 //	RIP: 0010:ck_null_work+0x7/0x1f [crashkit]   the instruction itself; the others are returned to
 //
-//	decode.go  texts, line by line
+//	decode.go  texts, line by line; oops.go reports that package oops has read
 //	image.go   the symbols of vmlinux or a module
 //
 // A place is only told where it fits: of several functions of one name that counts whose size

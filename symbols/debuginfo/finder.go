@@ -69,7 +69,7 @@ type File struct {
 	Image
 	Path   string      // where other programs can open it, an ELF file that is not packed
 	Origin string      // where it comes from, for people: a path, a package and a file in it, an address
-	Proof  string      // what shows that it is the dump's: "build-id", "banner", "srcversion", "vermagic", "" nothing
+	Proof  string      // what shows that it is the dump's: "build-id", "banner", "srcversion", "vermagic", "release", "" nothing
 	Forced *OtherBuild // it is of another build, and taken because Options.Force says so
 	Size   int64       // bytes
 	file   *os.File
@@ -90,7 +90,7 @@ var (
 type OtherBuild struct {
 	Want  Want
 	Path  string
-	What  string // what differs: "build-id", "banner", "srcversion", "vermagic"
+	What  string // what differs: "build-id", "banner", "srcversion", "vermagic", "release"
 	Found string // the file's
 	Dump  string // the dump's
 }

@@ -98,10 +98,14 @@ func (f *File) check(w *Want) error {
 		release, _, _ := strings.Cut(f.Vermagic, " ")
 		marks = append(marks, struct{ what, found, dump string }{"srcversion", f.SrcVersion, w.SrcVersion},
 			struct{ what, found, dump string }{"vermagic", release, w.Release})
-	} else if w.Banner != "" && (f.BuildID == "" || w.BuildID == "" || w.Doubtful && f.BuildID != w.BuildID) {
+	} else if f.BuildID == "" || w.BuildID == "" || w.Doubtful && f.BuildID != w.BuildID {
 		f.Banner = findBanner(f.file)
-		marks = append(marks, struct{ what, found, dump string }{"banner", f.Banner, strings.TrimSpace(w.Banner)})
-		if w.Doubtful && f.Banner != "" {
+		banner := struct{ what, found, dump string }{"banner", f.Banner, strings.TrimSpace(w.Banner)}
+		if release := releaseOf(f.Banner); w.Banner == "" || w.Release != "" && release != w.Release { // it says enough
+			banner.what, banner.found, banner.dump = "release", release, w.Release
+		}
+		marks = append(marks, banner)
+		if w.Doubtful && f.Banner != "" && banner.what == "banner" {
 			slices.Reverse(marks)
 		}
 	}
@@ -116,6 +120,12 @@ func (f *File) check(w *Want) error {
 		return nil
 	}
 	return nil
+}
+
+// releaseOf is the release in a banner: "Linux version 6.1.0-56-amd64 (…".
+func releaseOf(banner string) string {
+	release, _, _ := strings.Cut(strings.TrimPrefix(banner, bannerMark), " ")
+	return release
 }
 
 // packed is a packed file or a package.
