@@ -75,10 +75,10 @@ no report is found is no answer (exit 1).
 
 With -k the text itself is printed, with file and line behind each address and
 function+0x12/0x34 in it, as the kernel's scripts/decode_stacktrace.sh does;
---debug-dir and --debuginfod find the vmlinux of the text's release and the files
-of its modules. With --json the lines are in the reports. A file of another
-release, banner or build ID than the text has is refused, and a function of
-another size than in the text gets no line.`,
+--debug-dir and --debuginfod find the vmlinux of the text's release and the
+files of its modules. With --json the lines are in the reports. A file of
+another release, banner or build ID than the text has is refused, and a function
+of another size than in the text gets no line.`,
 		example: "kautopsy oops /var/crash/vmcore-dmesg.txt",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			form, debug := addReportFlags(fs), &debugFlags{}
