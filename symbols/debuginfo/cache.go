@@ -5,12 +5,15 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // store keeps unpacked files in a folder, each under its build-id:
@@ -18,7 +21,8 @@ import (
 //	HEX.debug    the file
 //	KEY.from     which build-id a packed file was found to hold, "" none; KEY is a hash of
 //	             its path, size and time, and of what was looked for in it
-//	new-*        files that are being written
+//	new-*        files that are being written, where the file system cannot write files
+//	             that have no name yet (O_TMPFILE) and so go with the process
 //
 // Files come by rename, so that several processes may use the folder at once; one that
 // another process removes while it is read lives until that is done.
@@ -34,6 +38,9 @@ var isBuildID = regexp.MustCompile(`^[0-9a-f]{8,128}$`).MatchString
 // has no name and goes with the process.
 func (s *store) create() (*os.File, error) {
 	if s.dir != "" && os.MkdirAll(s.dir, 0o700) == nil {
+		if f, err := os.OpenFile(s.dir, unix.O_TMPFILE|os.O_RDWR, 0o600); err == nil {
+			return f, nil
+		}
 		if f, err := os.CreateTemp(s.dir, "new-*"); err == nil {
 			return f, nil
 		}
@@ -48,19 +55,28 @@ func (s *store) create() (*os.File, error) {
 // commit gives a file that is complete its name. A file without a build-id, or outside of
 // the folder, stays what it is: path is "".
 func (s *store) commit(f *os.File, id string) (path string, err error) {
-	if s.dir == "" || filepath.Dir(f.Name()) != s.dir {
+	name := f.Name()
+	switch {
+	case s.dir == "" || name != s.dir && filepath.Dir(name) != s.dir:
 		return "", nil
+	case !isBuildID(id) && name == s.dir:
+		return "", nil
+	case !isBuildID(id):
+		return "", os.Remove(name)
 	}
 	path = s.path(id)
-	if !isBuildID(id) {
-		return "", os.Remove(f.Name())
-	}
 	err = f.Sync()
+	if err == nil && name == s.dir {
+		name = filepath.Join(s.dir, fmt.Sprintf("new-%016x", rand.Uint64()))
+		err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
+	}
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = os.Rename(name, path)
+	}
+	if err != nil && name != s.dir {
+		os.Remove(name)
 	}
 	if err != nil {
-		os.Remove(f.Name())
 		return "", err
 	}
 	s.prune(path)

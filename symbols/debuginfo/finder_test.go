@@ -3,7 +3,10 @@ package debuginfo_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
+	"hash/crc64"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols/debuginfo"
 )
 
@@ -228,6 +232,8 @@ func TestPlaces(t *testing.T) {
 		{"boot/vmlinux-" + release + ".xz", kernelWant(), packers(t)[".xz"](vmlinux)},
 		{"boot/vmlinux-" + release + ".gz", kernelWant(), packers(t)[".gz"](vmlinux)},
 		{"lib/modules/" + release + "/build/vmlinux", kernelWant(), vmlinux},
+		{release + "/vmlinux", kernelWant(), vmlinux},
+		{"vmlinux-" + release, kernelWant(), vmlinux},
 		{"usr/lib/debug/lib/modules/" + release + "/kernel/net/netfilter/nf_tables.ko", module, ko},
 		{"usr/lib/debug/lib/modules/" + release + "/kernel/net/netfilter/nf_tables.ko.debug", module, ko},
 		{"usr/lib/debug/usr/lib/modules/" + release + "/kernel/net/netfilter/nf-tables.ko.debug", module, ko},
@@ -273,6 +279,84 @@ func TestPlaces(t *testing.T) {
 	evil.BuildID = ""
 	if f, err := finder(t, debuginfo.Options{System: dir}).Find(t.Context(), evil); err == nil {
 		t.Errorf("a release that is a path led to %s", f.Path)
+	}
+}
+
+// TestSUSE: the kernel in /boot is packed and without debug information, which is in
+// /usr/lib/debug; named or not, one leads to the other.
+func TestSUSE(t *testing.T) {
+	want := debuginfo.Want{Release: "6.4.0-150600.23.7-default", BuildID: id}
+	root := t.TempDir()
+	debug := program{id: id, debug: 80}.build()
+	path := write(t, root, "usr/lib/debug/boot/vmlinux-"+want.Release+".debug", debug)
+	stripped := program{id: id, link: "vmlinux-" + want.Release + ".debug"}.build()
+	for ending, pack := range packers(t) {
+		boot := write(t, root, "boot/vmlinux-"+want.Release+ending, pack(stripped))
+		f, err := finder(t, debuginfo.Options{System: root}).Find(t.Context(), want)
+		if err != nil || f.Path != path {
+			t.Errorf("beside %s: %+v, %v", boot, f, err)
+		}
+		if ending == ".mt" {
+			continue // no name that a file of the kernel has
+		}
+		link := write(t, filepath.Dir(boot), ".debug/vmlinux-"+want.Release+".debug", debug)
+		f, err = finder(t, debuginfo.Options{Files: []string{boot}, System: t.TempDir()}).Find(t.Context(), want)
+		if err != nil || f.Path != link {
+			t.Errorf("by %s: %+v, %v", boot, f, err)
+		}
+	}
+}
+
+// TestPackageSeek: files of a package before the one that is wanted are passed over without
+// unpacking them where its blocks allow it: damage in them is not met.
+func TestPackageSeek(t *testing.T) {
+	want := debuginfo.Want{Module: "ext4", Release: release, BuildID: otherID}
+	ko := program{id: otherID, module: true, debug: 800}.build()
+	vmlinux := program{id: id, debug: 50_000}.build()
+	name := "usr/lib/debug/lib/modules/" + release + "/kernel/fs/ext4/ext4.ko.debug"
+	files := []file{{"usr/lib/debug/boot/vmlinux-" + release, vmlinux}, {name, ko}, {"usr/share/doc/readme", []byte("end")}}
+	tar := tarOf(t, files)
+	data := packers(t)[".mt"](tar)
+	sum := binary.LittleEndian.AppendUint64(nil, crc64.Checksum(tar[20_000:21_000], crc64.MakeTable(crc64.ECMA)))
+	at := bytes.Index(data, sum) // of a block in the midst of vmlinux
+	if at < 0 {
+		t.Fatal("the checksum of a block is not there")
+	}
+	data[at] ^= 1
+	sums := fmt.Appendf(nil, "0  %s\n0  %s\n", files[0].name, name)
+	path := write(t, t.TempDir(), "dbg.deb", arOf([]file{
+		{"debian-binary", []byte("2.0\n")}, {"control.tar", tarOf(t, []file{{"md5sums", sums}})}, {"data.tar.xz", data},
+	}))
+	f, err := finder(t, debuginfo.Options{Files: []string{path}}).Find(t.Context(), want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(content(t, f), ko) {
+		t.Error("another file")
+	}
+	if _, err := finder(t, debuginfo.Options{Files: []string{path}}).Find(t.Context(), kernelWant()); !errors.Is(err, phys.ErrCorrupt) {
+		t.Errorf("the damaged vmlinux: %v", err)
+	}
+}
+
+// TestKilled: what is being unpacked has no name, so that nothing is left when nobody can
+// clean up.
+func TestKilled(t *testing.T) {
+	cache := t.TempDir()
+	path := write(t, t.TempDir(), "vmlinux.gz", packers(t)[".gz"](program{id: id, debug: 1 << 20}.build()))
+	seen := 0
+	f := finder(t, debuginfo.Options{Files: []string{path}, Cache: cache, Progress: func(string, int64, int64) {
+		left, err := os.ReadDir(cache)
+		if err != nil || len(left) > 0 {
+			t.Errorf("while it is unpacked: %v, %v", left, err)
+		}
+		seen++
+	}})
+	if _, err := f.Find(t.Context(), kernelWant()); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(cache); err != nil || len(left) != 2 || seen == 0 { // the file, and where it is from
+		t.Errorf("then: %v, %v; told %d times", left, err, seen)
 	}
 }
 

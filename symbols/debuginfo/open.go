@@ -30,7 +30,7 @@ func (f *Finder) open(ctx context.Context, path string, info fs.FileInfo, w *Wan
 		return f.plain(path, src, info.Size(), w)
 	}
 	defer src.Close()
-	p := &packed{f: f, path: path, info: info, walker: walkerOf(head), quick: quick}
+	p := &packed{f: f, ctx: ctx, path: path, info: info, walker: walkerOf(head), quick: quick}
 	p.r = bufio.NewReaderSize(&progress{ctx: ctx, r: src, what: filepath.Base(path), total: info.Size(), tell: f.o.Progress}, 256<<10)
 	if p.walker != nil {
 		p.list = func() ([]string, error) {
@@ -56,23 +56,23 @@ func (f *Finder) plain(path string, src *os.File, size int64, w *Want) (*File, e
 	if err := file.check(w); err != nil || im.Debug {
 		return file, err
 	}
-	if apart := f.apart(file, w); apart != nil {
+	if apart := f.apart(path, im.Link, w); apart != nil {
 		return apart, nil
 	}
 	return nil, fmt.Errorf("%s is the right one and has %w: %s", path, ErrNoDebug, w.install())
 }
 
-// apart follows .gnu_debuglink: beside the file, in .debug there, and below the system's
-// folder for debug information.
-func (f *Finder) apart(file *File, w *Want) *File {
-	if file.Link == "" {
+// apart follows the .gnu_debuglink of a file: beside it, in .debug there, and below the
+// system's folder for debug information.
+func (f *Finder) apart(of, link string, w *Want) *File {
+	if link == "" {
 		return nil
 	}
-	dir, link := filepath.Dir(file.Path), filepath.Base(file.Link)
+	dir, link := filepath.Dir(of), filepath.Base(link)
 	for _, d := range []string{dir, filepath.Join(dir, ".debug"), filepath.Join(f.o.System, "usr/lib/debug", dir)} {
 		path := filepath.Join(d, link)
 		src, err := os.Open(path)
-		if err != nil || path == file.Path {
+		if err != nil || path == of {
 			continue
 		}
 		f.files = append(f.files, src)
@@ -131,6 +131,7 @@ func releaseOf(banner string) string {
 // packed is a packed file or a package.
 type packed struct {
 	f      *Finder
+	ctx    context.Context // of the one answer that it is opened for
 	path   string
 	info   fs.FileInfo
 	walker *walker // nil: no package
@@ -224,6 +225,9 @@ func (p *packed) checked(file *File, err error, w *Want) (*File, error) {
 		return file, err
 	}
 	if !file.Debug {
+		if apart := p.f.apart(p.path, file.Link, w); apart != nil && p.walker == nil {
+			return apart, nil
+		}
 		return nil, fmt.Errorf("%s is the right one and has %w: %s", file.Origin, ErrNoDebug, w.install())
 	}
 	return file, nil
@@ -293,7 +297,7 @@ func (p *packed) keep(origin string, r io.Reader, key string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := io.Copy(out, io.LimitReader(in, maxUnpacked))
+	n, err := io.Copy(out, &progress{ctx: p.ctx, r: io.LimitReader(in, maxUnpacked)})
 	if err == nil && n == maxUnpacked {
 		err = fmt.Errorf("more than %d bytes: %w", int64(maxUnpacked), phys.ErrLimit)
 	}

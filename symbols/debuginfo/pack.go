@@ -76,8 +76,41 @@ func packingOf(head []byte) *packing {
 	return nil
 }
 
+// stream is what a packed file holds. It can be sought forward, which archive/tar makes use
+// of to pass over files.
+type stream struct {
+	*bufio.Reader
+	skip func(int64) error // of what the Reader reads; nil: by reading
+	at   int64
+}
+
+// Read reads.
+func (s *stream) Read(b []byte) (int, error) {
+	n, err := s.Reader.Read(b)
+	s.at += int64(n)
+	return n, err
+}
+
+// Seek goes on by offset bytes; the others of its ways are not there.
+func (s *stream) Seek(offset int64, whence int) (int64, error) {
+	if whence != io.SeekCurrent || offset < 0 {
+		return s.at, fmt.Errorf("a packed file is read in order: %w", phys.ErrUnsupported)
+	}
+	n, err := s.Discard(int(min(offset, int64(s.Buffered()))))
+	s.at += int64(n)
+	if rest := offset - int64(n); err == nil && rest > 0 {
+		s.at += rest
+		if s.skip == nil {
+			_, err = io.CopyN(io.Discard, s.Reader, rest)
+			return s.at, cut(err)
+		}
+		err = s.skip(rest)
+	}
+	return s.at, err
+}
+
 // unpacked gives what a stream holds: itself when it is not packed.
-func unpacked(r io.Reader) (*bufio.Reader, error) {
+func unpacked(r io.Reader) (*stream, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
 	head, err := b.Peek(8)
 	if err != nil && err != io.EOF {
@@ -85,13 +118,22 @@ func unpacked(r io.Reader) (*bufio.Reader, error) {
 	}
 	p := packingOf(head)
 	if p == nil {
-		return b, nil
+		return &stream{Reader: b}, nil
 	}
 	u, err := p.open(b)
 	if err != nil {
 		return nil, unpackError(p.name, err)
 	}
-	return bufio.NewReaderSize(&unpacker{u, p.name}, 64<<10), nil
+	out := &stream{Reader: bufio.NewReaderSize(&unpacker{u, p.name}, 64<<10)}
+	if x, ok := u.(*xzReader); ok {
+		out.skip = func(n int64) error {
+			if err := x.skip(n); err != nil {
+				return unpackError(p.name, err)
+			}
+			return nil
+		}
+	}
+	return out, nil
 }
 
 // unpacker gives the errors of an unpacker a reason.

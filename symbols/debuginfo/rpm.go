@@ -124,14 +124,15 @@ func rpmNames(r *bufio.Reader) ([]string, error) {
 func rpmFiles(r *bufio.Reader) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
 		_, err := readRPM(r)
+		var payload *stream
 		if err == nil {
-			r, err = unpacked(r)
+			payload, err = unpacked(r)
 		}
 		if err != nil {
 			yield(member{}, err)
 			return
 		}
-		for m, err := range cpioFiles(r) {
+		for m, err := range cpioFiles(payload) {
 			if !yield(m, err) || err != nil {
 				return
 			}
@@ -152,7 +153,7 @@ const (
 
 // cpioFiles walks the regular files of a cpio archive. Of files that are hard links the
 // last one has the data.
-func cpioFiles(r *bufio.Reader) iter.Seq2[member, error] {
+func cpioFiles(r *stream) iter.Seq2[member, error] {
 	return func(yield func(member, error) bool) {
 		for {
 			m, mode, err := cpioNext(r)
@@ -168,7 +169,7 @@ func cpioFiles(r *bufio.Reader) iter.Seq2[member, error] {
 			if mode>>12 == 8 && m.size > 0 && !yield(m, nil) {
 				return
 			}
-			if _, err := io.CopyN(io.Discard, r, body.N+-m.size&3); err != nil {
+			if _, err := r.Seek(body.N+-m.size&3, io.SeekCurrent); err != nil {
 				yield(member{}, unpackError("cpio", err))
 				return
 			}
@@ -177,7 +178,7 @@ func cpioFiles(r *bufio.Reader) iter.Seq2[member, error] {
 }
 
 // cpioNext reads a header and the name behind it.
-func cpioNext(r *bufio.Reader) (m member, mode uint64, err error) {
+func cpioNext(r io.Reader) (m member, mode uint64, err error) {
 	var h [cpioHeader]byte
 	if _, err := io.ReadFull(r, h[:]); err != nil {
 		return m, 0, unpackError("header", err)

@@ -1,7 +1,6 @@
 package debuginfo
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,7 +17,7 @@ const maxNested = 4
 
 // program follows a stream to the ELF file in it: through packings, and from a bootable
 // image to its payload. bootable tells whether it met one, which has no debug information.
-func program(r io.Reader) (elf *bufio.Reader, bootable bool, err error) {
+func program(r io.Reader) (elf io.Reader, bootable bool, err error) {
 	for range maxNested {
 		b, err := unpacked(r)
 		if err != nil {

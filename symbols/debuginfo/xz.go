@@ -101,6 +101,27 @@ func (x *xzReader) Read(p []byte) (int, error) {
 	return 0, x.err
 }
 
+// skip passes over what is unpacked next, and over blocks whose size is said without unpacking
+// them, their checksums unseen.
+func (x *xzReader) skip(n int64) error {
+	for n > 0 && x.err == nil {
+		if x.body == nil && len(x.queue) == 0 && len(x.ready) == 0 {
+			b, err := x.peek()
+			if err == nil && b != nil && b.packed > 0 && b.size >= 0 && b.size <= n {
+				_, x.err = io.CopyN(io.Discard, x.r, int64(b.header)+b.packed+-b.packed&3+int64(x.sum().Size()))
+				x.err = cut(x.err)
+				n -= b.size
+				continue
+			}
+		}
+		part, err := io.CopyN(io.Discard, x, min(n, 1<<20))
+		if n -= part; err != nil {
+			return cut(err)
+		}
+	}
+	return x.err
+}
+
 // next takes the next blocks, side by side if they allow it; at the end of a stream the
 // next one, or io.EOF.
 func (x *xzReader) next() error {
@@ -293,28 +314,55 @@ func (x *xzReader) gather(j *xzJob, b *xzBlock) error {
 	return cut(err)
 }
 
-// unpack unpacks blocks side by side.
+// unpack unpacks blocks side by side: the first while it is read, so that it takes no
+// memory, the others into theirs.
 func (x *xzReader) unpack(jobs []xzJob) error {
 	var wg sync.WaitGroup
-	for i := range jobs {
+	for i := 1; i < len(jobs); i++ {
 		wg.Go(func() { jobs[i].err = jobs[i].run() })
 	}
-	wg.Wait()
 	x.queue = x.queue[:0]
-	for i := range jobs {
-		if jobs[i].err != nil {
-			return jobs[i].err
+	first := &jobs[0]
+	body, err := first.open()
+	if err != nil {
+		wg.Wait()
+		return err
+	}
+	x.body = io.TeeReader(io.LimitReader(body, first.size), first.sum)
+	x.tail = func() error {
+		wg.Wait()
+		if err := first.check(); err != nil {
+			return err
 		}
-		x.queue = append(x.queue, jobs[i].out)
+		for i := range jobs[1:] {
+			if jobs[1+i].err != nil {
+				return jobs[1+i].err
+			}
+			x.queue = append(x.queue, jobs[1+i].out)
+		}
+		return nil
+	}
+	return nil
+}
+
+// open begins to unpack a block.
+func (j *xzJob) open() (io.Reader, error) {
+	body, err := lzma.Reader2Config{DictCap: j.dict}.NewReader2(bytes.NewReader(j.in.Bytes()[:j.packed]))
+	return body, cut(err)
+}
+
+// check compares the checksum of what was unpacked.
+func (j *xzJob) check() error {
+	if in := j.in.Bytes(); !sumIs(j.sum, in[len(in)-j.sum.Size():]) {
+		return fmt.Errorf("checksum of a block: %w", phys.ErrCorrupt)
 	}
 	return nil
 }
 
 func (j *xzJob) run() error {
-	in := j.in.Bytes()
-	body, err := lzma.Reader2Config{DictCap: j.dict}.NewReader2(bytes.NewReader(in[:j.packed]))
+	body, err := j.open()
 	if err != nil {
-		return cut(err)
+		return err
 	}
 	if int64(cap(j.out)) < j.size {
 		j.out = make([]byte, j.size)
@@ -324,10 +372,7 @@ func (j *xzJob) run() error {
 		return cut(err)
 	}
 	j.sum.Write(j.out)
-	if !sumIs(j.sum, in[len(in)-j.sum.Size():]) {
-		return fmt.Errorf("checksum of a block: %w", phys.ErrCorrupt)
-	}
-	return nil
+	return j.check()
 }
 
 // end passes over the index and the footer of a stream. Another stream may follow, behind
