@@ -229,7 +229,7 @@ func (s *Session) launch() (*child, []byte, error) {
 		return nil, nil, ErrClosed
 	}
 	output := slices.Concat(said, c.errs.since(0))
-	failed := &StartError{Mode: s.Mode, Output: output, Cause: explain(output), Exit: c.cmd.ProcessState.String()}
+	failed := &StartError{Mode: s.Mode, Output: output, Cause: explain(output), Form: unreadable(output), Exit: c.cmd.ProcessState.String()}
 	if errors.Is(err, errDeadline) {
 		failed.Late = true
 		failed.Cause, failed.Exit = fmt.Sprintf("it did not come to its prompt in %s", s.cfg.StartTime), ""

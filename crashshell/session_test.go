@@ -312,13 +312,15 @@ func TestStartFails(t *testing.T) {
 	} {
 		_, err := Start(t.Context(), fakeConfig(t, how))
 		var failed *StartError
-		if !errors.As(err, &failed) || !errors.Is(err, ErrStart) || !strings.Contains(failed.Cause, want) || failed.Exit != "exit status 1" {
+		if !errors.As(err, &failed) || !errors.Is(err, ErrStart) || !strings.Contains(failed.Cause, want) || failed.Exit != "exit status 1" ||
+			failed.Form != strings.Contains(how, "compression support") {
 			t.Errorf("%s: %v, want %q", how, err, want)
 		}
 	}
 	cfg := fakeConfig(t, "hang")
 	cfg.StartTime, cfg.Modes = 100*time.Millisecond, []Mode{Normal}
-	if _, err := Start(t.Context(), cfg); !errors.Is(err, ErrStart) || !strings.Contains(err.Error(), "prompt in 100ms") {
+	var late *StartError
+	if _, err := Start(t.Context(), cfg); !errors.As(err, &late) || !late.Late || !strings.Contains(err.Error(), "prompt in 100ms") {
 		t.Errorf("hang: %v", err)
 	}
 	cfg = fakeConfig(t, "")

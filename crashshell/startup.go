@@ -59,6 +59,7 @@ type StartError struct {
 	Output []byte // what it said on both streams
 	Cause  string // what that means
 	Late   bool   // it did not end, either
+	Form   bool   // it does not read a file's form or compression
 }
 
 func (e *StartError) Error() string {
@@ -71,6 +72,11 @@ func (e *StartError) Error() string {
 
 // Unwrap is ErrStart.
 func (e *StartError) Unwrap() error { return ErrStart }
+
+// unreadable tells whether crash said that it does not read a form.
+func unreadable(output []byte) bool {
+	return bytes.Contains(output, []byte("not a supported file format")) || bytes.Contains(output, []byte("compression support"))
+}
 
 // hopeless tells whether no other mode can do better.
 func (e *StartError) hopeless() bool {
@@ -92,7 +98,7 @@ var causes = []struct{ words, means string }{
 	{"do not match!", "vmlinux and dump are not of the same kernel, or this crash is too old for the kernel"},
 	{"not a supported file format", "a file is not what crash takes: a dump in a form it does not know, or a vmlinux that is compressed"},
 	{"No such file or directory", "a file is not there"},
-	{"compression support", "this build of crash lacks the dump's compression: kautopsy convert makes another form of it"},
+	{"compression support", "this build of crash lacks the dump's compression"},
 	{"uncompress failed", "a page of the dump is damaged"},
 	{"page excluded:", "a page that crash needs was left out by the dump filter"},
 	{"page incomplete:", "the dump is cut"},

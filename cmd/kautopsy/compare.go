@@ -113,7 +113,7 @@ func (f *compareFlags) run(env *environment, args []string) (err error) {
 	}
 	defer e.release()
 	e.Spoiled = true // what is known to be wrong is what is of interest
-	s, err := startCrash(env, e.Config, d)
+	s, err := startCrash(env, e, d)
 	if err != nil {
 		return err
 	}

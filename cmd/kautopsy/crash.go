@@ -73,7 +73,7 @@ func (f *crashFlags) run(env *environment, args []string) (err error) {
 	if err := f.read(env); err != nil {
 		return err
 	}
-	return f.ask(env, e.Config, d)
+	return f.ask(env, e, d)
 }
 
 // interactive tells whether nobody but a user at a terminal gives commands.
@@ -144,14 +144,14 @@ func (f *crashFlags) lines(in io.Reader) error {
 }
 
 // ask runs the commands in a session.
-func (f *crashFlags) ask(env *environment, cfg crashshell.Config, d *vmcore.Dump) error {
-	s, err := startCrash(env, cfg, d)
+func (f *crashFlags) ask(env *environment, e *engine, d *vmcore.Dump) error {
+	s, err := startCrash(env, e, d)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	warnSession(env, s)
-	doc := newCrashDocument(s, cfg, d.Name())
+	doc := newCrashDocument(s, e.Config, d.Name())
 	failed, refused := 0, 0
 	for _, c := range f.commands {
 		a, err := s.Run(env.ctx, c)
@@ -161,7 +161,7 @@ func (f *crashFlags) ask(env *environment, cfg crashshell.Config, d *vmcore.Dump
 			env.warn("%s is not asked, as this crash is known to answer it wrongly here (--spoiled asks it)", c)
 		case errors.Is(err, crashshell.ErrTimeout):
 			failed++
-			env.warn("%v in %s (--cmd-timeout); what it said until then is no answer", err, cfg.Timeout)
+			env.warn("%v in %s (--cmd-timeout); what it said until then is no answer", err, e.Timeout)
 		case err != nil:
 			failed++
 			env.warn("%v", err)

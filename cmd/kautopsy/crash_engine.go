@@ -38,6 +38,7 @@ func addEngineFlags(fs *pflag.FlagSet) *engineFlags {
 type engine struct {
 	crashshell.Config
 	release func()
+	plainer bool // the dump is in a form that not each crash reads, and goes to it as it is
 }
 
 // prepare finds what crash needs for a dump that openForCrash opened.
@@ -53,6 +54,7 @@ func (f *engineFlags) prepare(env *environment, d *vmcore.Dump, files *debugFile
 	if e.VMLinux, err = files.vmlinux(env.ctx); err != nil {
 		return nil, err
 	}
+	e.plainer = !f.convert && !plainForm(d.Header)
 	if f.convert && !plainForm(d.Header) {
 		file, err := convertForCrash(env, d)
 		if err != nil {
@@ -84,20 +86,20 @@ func holdOn(env *environment) (release func(error)) {
 
 // startCrash starts crash. Where it ends without a word, what kautopsy knows of the dump may say
 // why.
-func startCrash(env *environment, cfg crashshell.Config, d *vmcore.Dump) (*crashshell.Session, error) {
-	s, err := crashshell.Start(env.ctx, cfg)
+func startCrash(env *environment, e *engine, d *vmcore.Dump) (*crashshell.Session, error) {
+	s, err := crashshell.Start(env.ctx, e.Config)
 	var failed *crashshell.StartError
 	if !errors.As(err, &failed) {
 		return s, err
 	}
-	for _, p := range d.Header.Problems {
-		env.warn("%s: %v", d.Name(), p)
-	}
 	if cut := d.Complete(); len(d.Header.Problems) == 0 && cut != nil {
 		env.warn("%s: %v", d.Name(), cut)
 	}
-	if failed.Late {
+	switch {
+	case failed.Late:
 		err = fmt.Errorf("%w (--start-timeout gives it longer)", err)
+	case e.plainer && failed.Form:
+		err = fmt.Errorf("%w (--convert gives it a plainer one)", err)
 	}
 	return s, err
 }
