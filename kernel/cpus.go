@@ -117,6 +117,17 @@ func (k *Kernel) NoteCPUs() []int {
 	return cpus
 }
 
+// ofQEMU tells whether the notes have numbers of CPUs, counted from 1, in the place of
+// PIDs. That of the first is not init's.
+func ofQEMU(notes []vmcore.CPU) bool {
+	for i, c := range notes {
+		if int(c.Regs.PID) != i+1 {
+			return false
+		}
+	}
+	return true
+}
+
 // noteOf is the index of the note that the CPU of a running task left. The kernel writes
 // the task's PID into it and skips CPUs that did not stop; QEMU writes the CPU's number and
 // skips none.
@@ -125,7 +136,7 @@ func (k *Kernel) noteOf(notes []vmcore.CPU, t Task) int {
 	if at >= len(notes) {
 		at = -1
 	}
-	if at >= 0 && int(notes[at].Regs.PID) == t.PID {
+	if at >= 0 && (int(notes[at].Regs.PID) == t.PID || ofQEMU(notes)) {
 		return at
 	}
 	for i, c := range notes {

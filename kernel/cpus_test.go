@@ -75,3 +75,20 @@ func TestStoppedCPU(t *testing.T) {
 		t.Errorf("online: %d", got)
 	}
 }
+
+// TestNumberedNotes: the 1 that QEMU writes into the note of the first CPU is not init.
+func TestNumberedNotes(t *testing.T) {
+	k := guesttest.Altered(t, func(_ *kernel.Kernel, m guesttest.Memory) { m.NumberRegisters() })
+	notes, err := k.Dump().CPUs()
+	if err != nil || len(notes) != 2 || notes[0].Regs.PID != 1 || notes[1].Regs.PID != 2 {
+		t.Fatalf("notes: %+v, %v", notes, err)
+	}
+	for cpu := range notes {
+		for pid := range 4 {
+			regs, err := k.Registers(kernel.Task{PID: pid, CPU: cpu})
+			if err != nil || regs.PC() != notes[cpu].Regs.PC() {
+				t.Errorf("PID %d on CPU %d: %#x, %v", pid, cpu, regs.PC(), err)
+			}
+		}
+	}
+}

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -128,8 +129,24 @@ func (c *code) executable(va uint64) bool {
 	if _, direct := c.k.spc.Direct(va); direct {
 		return false
 	}
-	w, err := c.k.spc.Walk(va)
-	return err == nil && !slices.ContainsFunc(w.Flags, func(f string) bool { return f == "NX" || f == "PXN" })
+	code, err := c.k.Executable(va)
+	return err == nil && code
+}
+
+// Executable tells whether the kernel's page tables let it execute what is at an address of
+// the kernel: false where nothing is mapped, too. The error is why the tables do not say.
+func (k *Kernel) Executable(va uint64) (bool, error) {
+	if k.spc == nil {
+		return false, k.spaceErr
+	}
+	if va < 1<<63 {
+		return false, nil
+	}
+	w, err := k.spc.Walk(va)
+	if errors.Is(err, phys.ErrUnmapped) {
+		return false, nil
+	}
+	return err == nil && !slices.ContainsFunc(w.Flags, func(f string) bool { return f == "NX" || f == "PXN" }), err
 }
 
 // before reads the n bytes that end at addr, fewer where memory is missing.

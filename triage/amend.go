@@ -28,8 +28,14 @@ func (s *scene) addTo(r *Report, told, o *oops.Oops, c *cpuScene) {
 			operandFindings(told, o, r.Panic), s.lockup(o, c), s.stackUse(o, c), s.askedFor(r.Verdict.Context, c), sameRegisters(told, c),
 			s.freedFindings(&r.Verdict), s.listFinding(o),
 		)...)
-	} else if len(s.cpus) > 0 {
+	} else if len(s.cpus) > 0 && !s.alive {
 		r.Findings = append(r.Findings, s.later(o)...)
+	}
+	if s.alive {
+		r.Findings = slices.Insert(r.Findings, 1, Finding{
+			ID: "went-on", Title: "the kernel did not panic of this: it was running when the dump was taken",
+			Severity: Trace, Confidence: Likely, Evidence: []Evidence{},
+		})
 	}
 	r.Findings = append(r.Findings, slices.Concat(s.spinFindings(o), s.memoryFindings(o.Kind), s.witnesses(told, c))...)
 	order := []Severity{Cause, Trace, Note}

@@ -109,7 +109,7 @@ func others(log *oops.Log, o *oops.Oops) []Finding {
 // missing says what the text does not hold although a report of its kind should.
 func missing(o *oops.Oops) []Missing {
 	out := []Missing{}
-	if o.Comm == "" && o.CPU == nil {
+	if o.Kind != oops.HungTask && o.Comm == "" && o.CPU == nil {
 		out = append(out, Missing{
 			What: "the line that names CPU and task", Why: "not in the text", Cost: "task and CPU are not known",
 		})

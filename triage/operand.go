@@ -65,8 +65,11 @@ const nullPage = 4096
 // stoppedBy is the kind of a fault by its instruction alone.
 func (s *scene) stoppedBy(f kernel.Frame, regs registers) oops.Kind {
 	in, ok := s.instruction(f)
-	if f.Symbol.Name == "" || len(in.Bytes) == 0 {
-		return oops.BadJump
+	if f.Symbol.Name == "" {
+		// Code without a name is that of BPF, or of a module that is not known.
+		if code, err := s.k.Executable(f.Addr); err == nil && !code {
+			return oops.BadJump
+		}
 	}
 	if in.Text == "ud2" {
 		return oops.Bug

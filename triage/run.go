@@ -40,7 +40,7 @@ func Run(ctx context.Context, k *kernel.Kernel) (*Report, error) {
 	case err == nil:
 		r.LogTail = tail(text, log.Oopses[0].FirstLine)
 	case len(log.Oopses) > 0:
-		silence(r)
+		silence(r, logErr)
 	}
 	r.miss("the end of the dump", k.Dump().Complete(), "what stood there is lost")
 	r.miss("the log", logErr, "what the kernel said before it died is not known")
@@ -54,7 +54,7 @@ func Run(ctx context.Context, k *kernel.Kernel) (*Report, error) {
 	scene.addCPUs(r.CPUs)
 	r.Missing = append(r.Missing, scene.missing...)
 	if len(log.Oopses) == 0 {
-		r.withoutReport(k, text)
+		r.withoutReport(k, text, scene)
 		scene.addState(r)
 	}
 	if n.table != nil {
@@ -73,11 +73,8 @@ func (r *Report) miss(what string, err error, cost string) {
 
 // withoutReport gives the verdict on a dump whose log holds no report: the machine was
 // alive, or the report is lost.
-func (r *Report) withoutReport(k *kernel.Kernel, text []byte) {
-	crashed := false
-	if info, err := k.Info(); err == nil {
-		_, crashed = info.CrashTime()
-	}
+func (r *Report) withoutReport(k *kernel.Kernel, text []byte, s *scene) {
+	crashed := noted(k)
 	cpu, err := k.CrashCPU()
 	if !crashed && len(text) > 0 && errors.Is(err, kernel.ErrNotCrashed) {
 		r.Verdict = Verdict{
@@ -99,7 +96,21 @@ func (r *Report) withoutReport(k *kernel.Kernel, text []byte) {
 	if err == nil {
 		r.Verdict.CPU = &cpu
 		r.Verdict.Headline += fmt.Sprintf(", CPU %d was in the crash path", cpu)
+		if c := s.cpu(cpu); c != nil && c.task.Addr != 0 {
+			t := taskOf(c.task)
+			r.Verdict.Task = &t
+		}
 	}
+}
+
+// noted tells whether the kernel noted the time of its crash, which it does for kdump.
+func noted(k *kernel.Kernel) bool {
+	info, err := k.Info()
+	if err != nil {
+		return false
+	}
+	_, crashed := info.CrashTime()
+	return crashed
 }
 
 // CPU is what the notes say of one processor when it stopped.

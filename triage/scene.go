@@ -31,6 +31,7 @@ type scene struct {
 	graph   lock.Graph
 	freed   []object // slab objects that registers of the crash lead to
 	crash   int      // the CPU that owned the crash path; -1 if none did, or it is not known
+	alive   bool     // no CPU owns panic: the dump was taken from outside
 	missing []Missing
 
 	table    *symbols.Table // nil: nothing has a name
@@ -58,6 +59,8 @@ func look(ctx context.Context, k *kernel.Kernel) *scene {
 	s.flow = func(pc uint64) (*dataflow.Flow, error) { return s.code.Flow(ctx, pc) }
 	if cpu, err := k.CrashCPU(); err == nil {
 		s.crash = cpu
+	} else if owner, ok := s.variable("panic_cpu"); ok && owner < 0 { // kernels before 4.5 do not say who panics
+		s.alive = !noted(k)
 	}
 	u, err := k.Unwinder(ctx)
 	if err != nil {
@@ -153,6 +156,7 @@ func (s *scene) readCPUs(ctx context.Context, u *kernel.Unwinder) {
 			c.regs = notes[note].Regs
 			c.stack = u.CPU(ctx, c.regs)
 		}
+		c.stack = died(c.stack)
 		s.cpus = append(s.cpus, c)
 	}
 }

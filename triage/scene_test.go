@@ -47,6 +47,42 @@ func TestStuckElsewhere(t *testing.T) {
 	}
 }
 
+// TestDied: what a CPU does behind its panic is not how it came to it.
+func TestDied(t *testing.T) {
+	waiting := stackIn("delay_loop panic drv_give_up:drv drv_write:drv vfs_write")
+	waiting.Frames[0].Kind = kernel.FrameInterrupted
+	guessed := stackIn("do_idle panic cpu_startup_entry")
+	guessed.Frames[1].Kind = kernel.FrameGuess
+	for _, c := range []struct {
+		st   kernel.Stack
+		want string
+	}{
+		{waiting, "panic"},
+		{stackIn("timer_interrupt delay_tsc vpanic panic drv_give_up:drv"), "vpanic"},
+		{stackIn("__crash_kexec panic drv_give_up:drv"), "__crash_kexec"},
+		{guessed, "do_idle"},
+		{stackIn("drv_poll:drv kthread"), "drv_poll"},
+	} {
+		if got := died(c.st).Frames[0].Symbol.Name; got != c.want {
+			t.Errorf("%s: begins with %s, not %s", c.st.Frames[0].Symbol.Name, got, c.want)
+		}
+	}
+	if got := died(kernel.Stack{}); got.Frames != nil {
+		t.Errorf("an empty stack: %+v", got)
+	}
+	// The machine had one CPU switched off: CPU 2 is the second of the list.
+	s := &scene{crash: 2, cpus: []cpuScene{{cpu: 0, stack: stackIn("do_idle")}, {cpu: 2, stack: died(waiting), task: taskAt(9, "writer", 0)}}}
+	two := 2
+	log := &oops.Log{Oopses: []*oops.Oops{{
+		Kind: oops.Panic, Title: "Kernel panic - not syncing: no way out",
+		State: oops.State{CPU: &two, Trace: []oops.Frame{{Symbol: "panic"}, {Symbol: "drv_give_up"}, {Symbol: "drv_write"}, {Symbol: "vfs_write"}}},
+	}}}
+	r := judgedWithoutState(log, s)
+	if v := r.Verdict; v.Culprit == nil || v.Culprit.Function != "drv_give_up" || *v.CPU != 2 || v.Task == nil || v.Task.Comm != "writer" {
+		t.Errorf("%+v, culprit %+v", v, v.Culprit)
+	}
+}
+
 // judgedWithoutState judges by a scene that has no kernel.
 func judgedWithoutState(log *oops.Log, s *scene) *Report {
 	o := gathered(log)

@@ -18,6 +18,21 @@ import (
 // interrupted there.
 var taken = []string{"__crash_kexec", "crash_kexec", "machine_kexec", "crash_setup_regs", "crash_save_cpu", "panic", "vpanic"}
 
+// died is a stack without what the CPU did behind its panic: it waits there, when no kernel
+// takes over, until the dump is taken from outside.
+func died(st kernel.Stack) kernel.Stack {
+	if len(st.Frames) == 0 || slices.Contains(taken, Function(st.Frames[0].Symbol.Name)) {
+		return st
+	}
+	for i, f := range st.Frames {
+		if name := Function(f.Symbol.Name); f.Kind != kernel.FrameGuess && (name == "panic" || name == "vpanic") {
+			st.Frames = st.Frames[i:]
+			return st
+		}
+	}
+	return st
+}
+
 // textFrames turns a stack into frames of a report.
 func textFrames(st kernel.Stack) []oops.Frame {
 	out := make([]oops.Frame, len(st.Frames))
@@ -67,10 +82,19 @@ func (s *scene) subject(o *oops.Oops) (c *cpuScene, ok bool) {
 	if cpu < 0 && o.CPU != nil { // the dump is not the kernel's own
 		cpu = *o.CPU
 	}
-	if cpu < 0 || cpu >= len(s.cpus) || len(s.cpus[cpu].stack.Frames) == 0 {
+	if c = s.cpu(cpu); c == nil || len(c.stack.Frames) == 0 {
 		return nil, false
 	}
-	return &s.cpus[cpu], true
+	return c, true
+}
+
+// cpu is the CPU of that number, nil if nothing is known of it.
+func (s *scene) cpu(number int) *cpuScene {
+	i := slices.IndexFunc(s.cpus, func(c cpuScene) bool { return c.cpu == number })
+	if i < 0 {
+		return nil
+	}
+	return &s.cpus[i]
 }
 
 // stuckElsewhere is the CPU that is stuck, when it is not the one that noticed and crashed.

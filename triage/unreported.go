@@ -33,11 +33,8 @@ var ways = []struct {
 // whose log has none: it is lost, or printing came too late. It is nil if no CPU was in the
 // crash path.
 func (s *scene) unreported() *oops.Oops {
-	if s.crash < 0 || s.crash >= len(s.cpus) {
-		return nil
-	}
-	c := &s.cpus[s.crash]
-	if len(c.stack.Frames) == 0 {
+	c := s.cpu(s.crash)
+	if c == nil || len(c.stack.Frames) == 0 {
 		return nil
 	}
 	o := &oops.Oops{Kind: s.way(c)}
@@ -50,9 +47,13 @@ func (s *scene) unreported() *oops.Oops {
 }
 
 // silence tells that a verdict is the stack's, because the log has no report.
-func silence(r *Report) {
+func silence(r *Report, log error) {
+	title := "the log has no report of the crash: the stack tells what happened"
+	if log != nil {
+		title = "the log cannot be read: the stack tells what happened"
+	}
 	r.Findings = append(r.Findings, Finding{
-		ID: "no-report", Title: "the log has no report of the crash: the stack tells what happened", Severity: Note,
+		ID: "no-report", Title: title, Severity: Note,
 		Confidence: Sure, Evidence: []Evidence{},
 	})
 }

@@ -28,8 +28,8 @@ func (s *scene) witnesses(told *oops.Oops, c *cpuScene) []Finding {
 			all = append(all, witness{who: name, cpu: cpu})
 		}
 	}
-	if s.crash < len(s.cpus) {
-		all = append(all, s.cpus[s.crash].witnesses()...)
+	if c := s.cpu(s.crash); c != nil {
+		all = append(all, c.witnesses()...)
 	}
 	// What a watchdog prints is of the CPU that is stuck, and hung tasks are on none.
 	if told.CPU != nil && !noticed[told.Kind] && (c != nil || told.Fatal()) {

@@ -129,7 +129,7 @@ func dispatch(env *environment, args []string) error {
 		if errors.Is(err, pflag.ErrHelp) {
 			return printHelp(env, c)
 		}
-		return &usageError{msg: fmt.Sprintf("%s: %v", c.name, err), name: c.name}
+		return flagFault(c, fs, err)
 	}
 	if help, _ := fs.GetBool("help"); help {
 		return printHelp(env, c)
@@ -147,6 +147,9 @@ func dispatch(env *environment, args []string) error {
 func unknownCommand(word string) error {
 	if strings.ContainsAny(word, "/.") || strings.HasPrefix(word, "vmcore") || strings.HasPrefix(word, "dump") {
 		return usagef("%q is no command; did you mean: kautopsy triage %s", word, shellQuote(word))
+	}
+	if hint, ok := crashWords[word]; ok {
+		return &hintError{fmt.Sprintf("no command %s: %s", word, hint)}
 	}
 	best, near := "", 1
 	if len(word) > 4 {

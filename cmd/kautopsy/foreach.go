@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -35,6 +36,11 @@ func perTask() []string { return []string{"bt", "ps", "task", "files", "sig", "v
 func foreach(env *environment, dump *dumpFlags, args []string) error {
 	if len(args) == 0 {
 		return usagef("which dump?")
+	}
+	if _, err := os.Stat(args[0]); err != nil {
+		if dump := laterFile(args[1:]); dump != "" {
+			return usagef("the dump comes first: %s %s", shellQuote(dump), shellQuote(args[0]))
+		}
 	}
 	i := slices.IndexFunc(args[1:], func(w string) bool { return slices.Contains(perTask(), w) }) + 1
 	if i == 0 {

@@ -21,6 +21,9 @@ func (f *kmemFlags) runPlaces(env *environment, k *kernel.Kernel, m *mm.Memory, 
 			return err
 		}
 		p := m.Describe(env.ctx, va)
+		if f.physical && va>>52 != 0 {
+			return &hintError{fmt.Sprintf("kmem: %s is no physical address: leave -p out", arg)}
+		}
 		if f.physical {
 			p = m.DescribePhys(env.ctx, phys.Addr(va))
 		}

@@ -127,11 +127,7 @@ func startOf(env *environment, k *kernel.Kernel, arg string) (uint64, error) {
 		}
 		return cpus[0].Addr, nil
 	}
-	at, err := resolve(env, k, arg)
-	if err != nil {
-		return 0, suggest(env, k, err, arg, nil)
-	}
-	return at, nil
+	return resolve(env, k, arg)
 }
 
 // element is something on a list or in a tree; what a tree knows of it has a key.

@@ -105,7 +105,11 @@ func run(env *environment, args []string) exit {
 		return exitOK
 	}
 	var usage *usageError
+	var hint *hintError
 	switch {
+	case errors.As(err, &hint):
+		env.warn("%s", hint.msg)
+		return exitUsage
 	case errors.As(err, &usage):
 		env.warn("%s", usage.msg)
 		line := "kautopsy COMMAND [flags] DUMP [ARG…]   (kautopsy help lists the commands)"

@@ -17,12 +17,15 @@ func manCommand() command {
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			markdown := fs.Bool("markdown", false, "print Markdown: docs/commands.md is this")
 			return func(env *environment, args []string) error {
+				if len(args) > 0 {
+					return &hintError{"man: one page has all commands; one alone: kautopsy help " + shellQuote(args[0])}
+				}
 				if *markdown {
 					writeMarkdown(env.out)
 				} else {
 					writeMan(env.out)
 				}
-				return noMore(args)
+				return nil
 			}
 		},
 	}

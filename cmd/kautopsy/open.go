@@ -64,6 +64,11 @@ func (f *dumpFlags) open(env *environment, args []string) (*vmcore.Dump, []strin
 		o.VMCoreInfo = text
 	}
 	d, err := vmcore.Open(args[0], o)
+	if errors.Is(err, fs.ErrNotExist) {
+		if dump := laterFile(args[1:]); dump != "" {
+			return nil, nil, usagef("the dump comes first: %s %s", shellQuote(dump), shellQuote(args[0]))
+		}
+	}
 	if err != nil {
 		return nil, nil, inputError(args[0], err)
 	}
@@ -73,6 +78,17 @@ func (f *dumpFlags) open(env *environment, args []string) (*vmcore.Dump, []strin
 		}
 	}
 	return d, args[1:], nil
+}
+
+// laterFile is the first of the arguments that is a file: who uses crash names the dump first
+// when he starts it, and here last.
+func laterFile(args []string) string {
+	for _, name := range args {
+		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
+			return name
+		}
+	}
+	return ""
 }
 
 // inputFault is why a file cannot be read, with the way out where there is one; it is

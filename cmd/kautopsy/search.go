@@ -100,7 +100,7 @@ func (f *searchFlags) search(env *environment, k *kernel.Kernel, args []string) 
 	for _, arg := range args {
 		v, err := resolve(env, k, strings.Trim(arg, "()"))
 		if err != nil {
-			return s, suggest(env, k, err, arg, nil)
+			return s, err
 		}
 		s.Values = append(s.Values, v)
 	}

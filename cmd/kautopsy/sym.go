@@ -162,6 +162,9 @@ func (p *symPrinter) one(table *symbols.Table, arg string) error {
 	case p.n > before:
 		return nil
 	case !number:
+		if near := nearNames(name, symbolNames(table)); len(near) > 0 {
+			return meant(symbols.ErrNoSymbol, near)
+		}
 		return fmt.Errorf("%w (kautopsy sym -q PATTERN looks for a part of a name)", symbols.ErrNoSymbol)
 	}
 	s, off, err := table.At(a + off)
@@ -228,7 +231,11 @@ func resolve(env *environment, k *kernel.Kernel, arg string) (uint64, error) {
 	case number:
 		return a + off, nil
 	}
-	return 0, fmt.Errorf("%s: %w", arg, err)
+	err = fmt.Errorf("%s: %w", arg, err)
+	if table, _ := k.AllSymbols(env.ctx); table != nil {
+		err = meant(err, nearNames(name, symbolNames(table)))
+	}
+	return 0, err
 }
 
 // symbolNamed looks in the kernel first and then in its modules, which take longer to read.

@@ -81,10 +81,12 @@ func (s *screen) seeAll() string {
 // because is the evidence, without what the trace shows already.
 func (s *screen) because(most tailLimit) (lines []string) {
 	label, shown := "because", 0
+	said := map[string]bool{} // a headline can be the panic's message, too
 	for _, e := range s.rep.Findings[0].Evidence {
-		if s.inTrace(e) {
+		if s.inTrace(e) || said[e.Text] {
 			continue
 		}
+		said[e.Text] = true
 		lines = append(lines, s.row(label, evidenceLine(e), most.lines)...)
 		if label, shown = "", shown+1; shown == most.evidence {
 			break

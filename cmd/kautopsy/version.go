@@ -15,8 +15,11 @@ func versionCommand() command {
 		example: "kautopsy version",
 		setup: func(*pflag.FlagSet) func(*environment, []string) error {
 			return func(env *environment, args []string) error {
+				if err := noMore(args); err != nil {
+					return err
+				}
 				fmt.Fprintf(env.out, "kautopsy %s %s/%s %s\n", version(), runtime.GOOS, runtime.GOARCH, runtime.Version())
-				return noMore(args)
+				return nil
 			}
 		},
 	}

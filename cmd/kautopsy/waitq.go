@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -39,7 +38,7 @@ func (f *waitqFlags) run(env *environment, args []string) error {
 		return err
 	}
 	defer done()
-	head, err := waitQueue(k, rest)
+	head, err := waitQueue(env, k, rest)
 	if err != nil {
 		return err
 	}
@@ -68,12 +67,12 @@ func (f *waitqFlags) run(env *environment, args []string) error {
 }
 
 // waitQueue finds the wait queue that the arguments name.
-func waitQueue(k *kernel.Kernel, args []string) (kernel.Object, error) {
+func waitQueue(env *environment, k *kernel.Kernel, args []string) (kernel.Object, error) {
 	switch len(args) {
 	case 0:
 		return kernel.Object{}, usagef("which wait queue?")
 	case 1:
-		at, err := waitAddress(k, args[0])
+		at, err := resolve(env, k, args[0])
 		if err != nil {
 			return kernel.Object{}, err
 		}
@@ -87,7 +86,7 @@ func waitQueue(k *kernel.Kernel, args []string) (kernel.Object, error) {
 		if !ok {
 			return kernel.Object{}, usagef("%q is no STRUCT.MEMBER", args[0])
 		}
-		at, err := waitAddress(k, args[1])
+		at, err := resolve(env, k, args[1])
 		if err != nil {
 			return kernel.Object{}, err
 		}
@@ -98,18 +97,6 @@ func waitQueue(k *kernel.Kernel, args []string) (kernel.Object, error) {
 		return o.Member(member)
 	}
 	return kernel.Object{}, noMore(args[2:])
-}
-
-// waitAddress is an address or that of a symbol.
-func waitAddress(k *kernel.Kernel, word string) (uint64, error) {
-	if s, err := k.Symbol(word); err == nil {
-		return s.Addr, nil
-	}
-	a, err := strconv.ParseUint(strings.TrimPrefix(word, "0x"), 16, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%q is neither a symbol nor a hexadecimal address", word)
-	}
-	return a, nil
 }
 
 func waitqDocument(head kernel.Object, waiters []sched.Waiter, err error) any {

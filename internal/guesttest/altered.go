@@ -43,6 +43,27 @@ func (m Memory) LoseRegisters(n int) {
 	*m.notes = kept
 }
 
+// NumberRegisters puts the numbers of the CPUs, from 1, where the PIDs are in the notes with
+// registers, as QEMU does.
+func (m Memory) NumberRegisters() {
+	m.t.Helper()
+	const pid = 32 // of struct elf_prstatus, in 64 bits
+	var kept []byte
+	number := uint32(0)
+	for note, err := range elfnote.All(*m.notes, binary.LittleEndian) {
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if note.Type == elfnote.TypePRStatus {
+			number++
+			note.Desc = slices.Clone(note.Desc)
+			binary.LittleEndian.PutUint32(note.Desc[pid:], number)
+		}
+		kept = elfnote.Append(kept, binary.LittleEndian, note)
+	}
+	*m.notes = kept
+}
+
 // Put writes bytes to a virtual address.
 func (m Memory) Put(va uint64, b []byte) {
 	m.t.Helper()
