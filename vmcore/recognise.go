@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/kautopsy/kautopsy/diskdump"
 )
@@ -148,17 +149,20 @@ func text(expr string) func(*sample) bool {
 	return func(s *sample) bool { return isText(s.head) && re.Match(s.head[:min(len(s.head), 16<<10)]) }
 }
 
-// isText tells text from binary by the control characters in its first KiB: a log may
-// have a few (escape sequences, NULs of a cut write), hardly one in ten.
+// isText tells text from binary by what its first KiB has of control characters and of bytes
+// that are no UTF-8: a log may have a few (escape sequences, NULs of a cut write), hardly one
+// in ten.
 func isText(b []byte) bool {
 	b = b[:min(len(b), 1024)]
-	odd := 0
-	for _, c := range b {
-		if c < 32 && c != '\n' && c != '\r' && c != '\t' && c != '\x1b' {
+	odd, size := 0, len(b)
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		if r == utf8.RuneError && n == 1 || r < 32 && !strings.ContainsRune("\n\r\t\x1b", r) {
 			odd++
 		}
+		b = b[n:]
 	}
-	return len(b) > 0 && odd*10 <= len(b)
+	return size > 0 && odd*10 <= size
 }
 
 func named(suffixes ...string) func(*sample) bool {

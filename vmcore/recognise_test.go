@@ -115,6 +115,8 @@ func TestRecognise(t *testing.T) {
 		{"a", []byte("ffffffff81000000 T _stext\nffffffff81000000 T _text\n"), "System.map"},
 		{"a", []byte("00001000-0009fbff : System RAM\n"), "/proc/iomem"},
 		{"a", []byte("hello, world\n"), "a text"},
+		{"a", []byte(strings.Repeat("Größe: 12 KiB – genug\n", 60)), "a text"},
+		{"a", bytes.Repeat([]byte("\x81\xd3 \xfe\x9a!"), 800), "raw memory or an unknown format"},
 		{"debug.guest", with(0, ""), "VMware guest dump"},
 		{"vm-1234.VMEM", with(0, ""), "without its .vmss"},
 		{"a", make([]byte, 1<<20), "all zeros"},

@@ -93,7 +93,8 @@ func TestUnknownCommand(t *testing.T) {
 	for word, want := range map[string]string{
 		"traige": `no command "traige"; did you mean "triage"?`,
 		"lgo":    `no command "lgo"; did you mean "log"?`,
-		"gdb":    `no command "gdb"`,
+		"grep":   `no command "grep"`,
+		"wr":     `no command wr: kautopsy writes to no dump`,
 		"":       `no command ""`,
 		"vmcore": `"vmcore" is no command; did you mean: kautopsy triage vmcore`,
 		"a/b":    `"a/b" is no command; did you mean: kautopsy triage a/b`,
