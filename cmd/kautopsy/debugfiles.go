@@ -147,6 +147,12 @@ func (d *debugFiles) openWanted(ctx context.Context, w debuginfo.Want) (*dwarf.F
 		return nil, fmt.Errorf("%s: %w", found.Origin, err)
 	}
 	f.FindSplit(debuginfo.Split(found.Path, d.dirs...))
+	bar := newBar(d.env)
+	f.Scanning(d.env.ctx, func(done, total int) {
+		if bar.show(uint64(done), uint64(total)); done == total {
+			bar.end()
+		}
+	})
 	d.open = append(d.open, f)
 	return f, nil
 }

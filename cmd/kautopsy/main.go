@@ -39,6 +39,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // who asks again does not want to wait for a good end
 	env := &environment{
 		ctx: ctx, in: os.Stdin, err: os.Stderr, getenv: os.Getenv,
 		outTerm: terminalOf(os.Stdout), errTerm: terminalOf(os.Stderr),

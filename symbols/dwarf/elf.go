@@ -2,6 +2,7 @@ package dwarf
 
 import (
 	"bytes"
+	"context"
 	"debug/elf"
 	"errors"
 	"fmt"
@@ -27,7 +28,9 @@ type File struct {
 	mu       sync.Mutex // guards what follows
 	sections map[string]*section
 	types    *Types
-	cacheDir string     // of the index of names
+	cacheDir string // of the index of names
+	scanCtx  context.Context
+	scanTell func(done, total int)
 	files    []*os.File // of unpacked sections
 
 	unitsOnce sync.Once

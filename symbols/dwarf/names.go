@@ -2,6 +2,7 @@ package dwarf
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"runtime"
 	"slices"
@@ -90,6 +91,8 @@ type nameScan struct {
 	units []*Unit
 	next  *atomic.Int64 // of units
 	seen  map[uint64]found
+	ctx   context.Context
+	tell  func(done, total int) // nil: nobody is told
 	err   error
 }
 
@@ -107,16 +110,27 @@ func (f *File) scanNames() (*nameIndex, error) {
 	if n := len(units); n > 0 && units[n-1].End > 1<<32-1 {
 		return nil, wrong(".debug_info", 1<<32, phys.ErrLimit, "more than 4 GiB")
 	}
+	f.mu.Lock()
+	ctx, tell := f.scanCtx, f.scanTell
+	f.mu.Unlock()
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	f.section(".debug_str").text(0) // small enough, it is kept whole
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	scans := make([]*nameScan, min(runtime.GOMAXPROCS(0), 8))
 	for i := range scans {
-		s := &nameScan{f: f, units: units, next: &next, seen: map[uint64]found{}}
-		scans[i] = s
+		s := &nameScan{f: f, units: units, next: &next, seen: map[uint64]found{}, ctx: ctx}
+		if scans[i] = s; i == 0 {
+			s.tell = tell
+		}
 		wg.Go(s.run)
 	}
 	wg.Wait()
+	if tell != nil {
+		tell(len(units), len(units))
+	}
 	all := scans[0].seen
 	for i, s := range scans {
 		err = cmp.Or(err, s.err)
@@ -140,6 +154,12 @@ func (s *nameScan) run() {
 		to := int(s.next.Add(scanUnits))
 		if to-scanUnits >= len(s.units) {
 			return
+		}
+		if s.err = s.ctx.Err(); s.err != nil {
+			return
+		}
+		if s.tell != nil {
+			s.tell(to-scanUnits, len(s.units))
 		}
 		for _, u := range s.units[to-scanUnits : min(to, len(s.units))] {
 			if s.err = s.unit(u); s.err != nil {

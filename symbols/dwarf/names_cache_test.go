@@ -2,6 +2,8 @@ package dwarf
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -160,5 +162,32 @@ func TestNamesCacheTrimmed(t *testing.T) {
 	}
 	if got := strings.Join(names, " "); err != nil || got != ".new-being-written new.names newest.names notes.txt" {
 		t.Errorf("%s: %v", got, err)
+	}
+}
+
+// TestScanning: who reads all units is told how far it is, and ends with his context.
+func TestScanning(t *testing.T) {
+	f := openModule(t)
+	var last, total int
+	f.Scanning(t.Context(), func(done, of int) {
+		if done < last || of < 1 {
+			t.Errorf("%d of %d behind %d", done, of, last)
+		}
+		last, total = done, of
+	})
+	if _, err := f.scanNames(); err != nil || last != total || total == 0 {
+		t.Errorf("%d of %d units: %v", last, total, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	last = 0
+	f = openModule(t)
+	f.Scanning(ctx, func(done, of int) { last, total = done, of })
+	ts, err := f.Types()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ts.ByName("task_struct", symbols.KindStruct); !errors.Is(err, context.Canceled) || last != total {
+		t.Errorf("%d of %d units: %v", last, total, err)
 	}
 }

@@ -2,6 +2,7 @@ package dwarf
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -51,6 +52,16 @@ func (f *File) CacheNames(dir string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.cacheDir = dir
+}
+
+// Scanning bounds the reading of all units, which the index of names takes, some seconds of
+// a distribution's vmlinux: when ctx ends, it ends with the error of ctx, and that is what
+// questions for names then say. tell, if it is not nil, is told how many units were read, by
+// one goroutine, and at the end that it is all of them, however it ended.
+func (f *File) Scanning(ctx context.Context, tell func(done, total int)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.scanCtx, f.scanTell = ctx, tell
 }
 
 // names gives the index.
