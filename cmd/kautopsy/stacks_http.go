@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -41,7 +42,12 @@ func (f *stacksFlags) serve(env *environment, file string, k *kernel.Kernel, p *
 	if host == "" {
 		host = "127.0.0.1"
 	}
-	lines := func(addr uint64) []driver.Frame { return sourceFrames(env, k, addr) }
+	tree, err := openSource(f.from)
+	if err != nil {
+		return err
+	}
+	defer tree.close()
+	lines := func(addr uint64) []driver.Frame { return sourceFrames(env, k, tree, addr) }
 	tool, err := objtool.New(env.ctx, k, lines)
 	if err != nil {
 		return err
@@ -51,7 +57,7 @@ func (f *stacksFlags) serve(env *environment, file string, k *kernel.Kernel, p *
 		return err
 	}
 	defer ln.Close()
-	s := &pages{env: env, ln: ln, p: p, lines: lines, name: filepath.Base(file), opts: map[string]string{"http": ln.Addr().String(), "source_path": f.from}}
+	s := &pages{env: env, ln: ln, p: p, lines: lines, name: filepath.Base(file), opts: map[string]string{"http": ln.Addr().String(), "source_path": string(filepath.Separator)}}
 	return driver.PProf(&driver.Options{Flagset: s, Fetch: s, Sym: s, Obj: tool, UI: s, HTTPServer: s.serve})
 }
 
@@ -59,9 +65,9 @@ func (f *stacksFlags) serve(env *environment, file string, k *kernel.Kernel, p *
 // elsewhere that makes a browser ask by another name is refused, and nothing is written.
 func (s *pages) serve(args *driver.HTTPServerArgs) error {
 	mux := http.NewServeMux()
-	for path, h := range args.Handlers {
-		if path != "/saveconfig" && path != "/deleteconfig" {
-			mux.Handle("/ui"+path, http.StripPrefix("/ui", h))
+	for at, h := range args.Handlers {
+		if at != "/saveconfig" && at != "/deleteconfig" {
+			mux.Handle("/ui"+at, http.StripPrefix("/ui", h))
 		}
 	}
 	mux.Handle("/", http.RedirectHandler("/ui/", http.StatusTemporaryRedirect))
@@ -123,12 +129,27 @@ func (s *pages) Symbolize(_ string, _ driver.MappingSources, p *profile.Profile)
 }
 
 // sourceFrames are the source lines of an address as pprof has them.
-func sourceFrames(env *environment, k *kernel.Kernel, addr uint64) (out []driver.Frame) {
+func sourceFrames(env *environment, k *kernel.Kernel, tree *sourceTree, addr uint64) (out []driver.Frame) {
 	list, _ := k.Source(env.ctx, addr) // none is an answer
 	for _, s := range list {
-		out = append(out, driver.Frame{Func: s.Function, File: s.File, Line: s.Line, Column: s.Column})
+		out = append(out, driver.Frame{Func: s.Function, File: tree.page(s.File), Line: s.Line, Column: s.Column})
 	}
 	return out
+}
+
+// page is the name of a source file for pprof, which opens what it is called and looks for
+// it in all folders from the current one up: a vmlinux can name /etc/shadow as its source.
+// What is in the folder of --source has its place there, and the others a name that no file has.
+func (t *sourceTree) page(name string) string {
+	if t != nil {
+		if f, err := t.open(name); err == nil {
+			defer f.Close()
+			if at, err := filepath.Abs(f.Name()); err == nil {
+				return at
+			}
+		}
+	}
+	return "…" + path.Clean("/"+name)
 }
 
 // Bool and the like implement driver.FlagSet: pprof's flags have the values that we give.

@@ -95,6 +95,47 @@ func get(t *testing.T, url, host string) (text string, status int) {
 	return string(b), answer.StatusCode
 }
 
+// TestSourcePage: whatever debug information calls its source, pprof opens files of the
+// source's folder alone.
+func TestSourcePage(t *testing.T) {
+	outside := t.TempDir()
+	secret := filepath.Join(outside, "shadow")
+	dir := filepath.Join(outside, "src")
+	if err := os.MkdirAll(filepath.Join(dir, "kernel"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{secret, filepath.Join(dir, "kernel/panic.c")} {
+		if err := os.WriteFile(name, []byte("text"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(secret, filepath.Join(dir, "kernel/link.c")); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	tree, err := openSource(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.close()
+	for name, want := range map[string]string{
+		"kernel/panic.c":              filepath.Join(dir, "kernel/panic.c"),
+		"/build/linux/kernel/panic.c": filepath.Join(dir, "kernel/panic.c"),
+		secret:                        "…" + secret,
+		"../shadow":                   "…/shadow",
+		"kernel/../../shadow":         "…/shadow",
+		"shadow":                      "…/shadow",
+		"kernel/link.c":               "…/kernel/link.c",
+	} {
+		if got := tree.page(name); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+		if got := (*sourceTree)(nil).page(name); !strings.HasPrefix(got, "…/") || strings.Contains(got, "..") {
+			t.Errorf("without --source, %s: %s", name, got)
+		}
+	}
+}
+
 func TestLocalName(t *testing.T) {
 	for host, want := range map[string]bool{
 		"127.0.0.1:80": true, "localhost:8080": true, "[::1]:80": true, "localhost": true, "[::1]": true,

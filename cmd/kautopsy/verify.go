@@ -180,21 +180,16 @@ func verifyJSON(d *vmcore.Dump, v *vmcore.Verification) verifyDocument {
 
 // bar is a progress bar on stderr, only on a terminal and at most ten times a second.
 type bar struct {
-	w     io.Writer
-	cols  int
-	begun time.Time
-	last  time.Time
-	used  bool
+	w    io.Writer
+	cols int
+	last time.Time
+	used bool
 }
 
 func newBar(env *environment) *bar { return &bar{w: env.err, cols: env.errTerm.width} }
 
-// show draws the bar, once it takes so long that somebody may wonder.
 func (b *bar) show(done, total uint64) {
-	if b.begun.IsZero() {
-		b.begun = time.Now()
-	}
-	if b.cols == 0 || time.Since(b.begun) < 500*time.Millisecond || total == 0 || time.Since(b.last) < 100*time.Millisecond {
+	if b.cols == 0 || total == 0 || time.Since(b.last) < 100*time.Millisecond {
 		return
 	}
 	b.last, b.used = time.Now(), true
