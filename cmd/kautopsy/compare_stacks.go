@@ -78,10 +78,15 @@ func (c *comparison) sameStack(t kernel.Task, s kernel.Stack, b crashshell.Backt
 	case s.Complete:
 		c.falseFrames(who, chain, extra)
 		for _, f := range lacking {
-			d := c.group("stacks", "frame", crashWrong, "crash does not have")
-			if d.Because = c.known("left out"); c.broke {
-				d.Because = "its answer broke off"
+			what, why := "crash leaves out", ""
+			switch {
+			case c.broke:
+				what, why = "crash does not have", "its answer broke off"
+			case slices.ContainsFunc(lacking, endless):
+				what, why = "crash does not have", c.known("left out")
 			}
+			d := c.group("stacks", "frame", crashWrong, what)
+			d.Because = why
 			d.Checked = []string{"kautopsy's chain goes by the kernel's own tables from end to end"}
 			d.example("%s: %s", who, f)
 		}
@@ -94,6 +99,10 @@ func (c *comparison) sameStack(t kernel.Task, s kernel.Stack, b crashshell.Backt
 	}
 	return false
 }
+
+// endless tells whether a frame's call is the last thing in its function: what is called does not
+// return.
+func endless(f kernel.Frame) bool { return f.Symbol.Size > 0 && f.Offset == f.Symbol.Size }
 
 // below is crash's chain from where kautopsy's begins. crash begins at machine_kexec, kautopsy
 // where the registers were saved, which is above it or in the code that an exception

@@ -268,6 +268,12 @@ func (c *comparison) compareLog() {
 		case len(its[j]) == 0:
 			extra++
 			j++
+		case its[j][0] == ' ' && bytes.Equal(bytes.TrimLeft(its[j], " "), bytes.TrimLeft(mine[i], " ")):
+			d := c.group("log", "line", neither, "stand farther right at crash")
+			d.Because = "crash indents the later lines of a record by the width of its time stamp; kautopsy prints them as the kernel wrote them"
+			d.Checked = []string{"but for blanks at their beginning they are the same"}
+			d.example("%s", bytes.TrimSpace(mine[i]))
+			i, j = i+1, j+1
 		default:
 			d := c.group("log", "line", undecided, "are not the same")
 			d.example("%q, crash says %q", mine[i], its[j])
