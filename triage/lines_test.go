@@ -38,6 +38,9 @@ func TestLines(t *testing.T) {
 	if c := r.Verdict.Culprit; c == nil || c.File != file || c.Line != 61 {
 		t.Errorf("culprit %+v", c)
 	}
+	if v := r.Verdict.Culprit.Variables; len(v) != 1 || v[0] != (Variable{"w", "struct work_struct *", true, "0xffffffffc002c600 <ck_work> → ck_null_work"}) {
+		t.Errorf("its variables %+v", v)
+	}
 	if f := r.Panic.Trace[0]; f.File != file || f.Line != 61 {
 		t.Errorf("frame %+v", f)
 	}

@@ -60,6 +60,7 @@ func Run(ctx context.Context, k *kernel.Kernel) (*Report, error) {
 	if n.table != nil {
 		n.place(r)
 		r.addLines(ctx, k)
+		r.addValues(ctx, k, scene)
 	}
 	r.addSystem(ctx, k)
 	return r, nil

@@ -63,6 +63,8 @@ type Culprit struct {
 	File     string        `json:"file,omitempty"`
 	Line     int           `json:"line,omitempty"`
 	Why      string        `json:"why"`
+
+	Variables []Variable `json:"variables,omitempty"` // of the function, those whose value is known
 }
 
 // Task is a task of the crashed machine.

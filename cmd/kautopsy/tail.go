@@ -26,7 +26,7 @@ var tailLimits = []tailLimit{
 
 // tail is why, what else was seen, the dump itself and what to do next.
 func (s *screen) tail(most tailLimit) []string {
-	lines := append(s.source(), s.code(most.lines)...)
+	lines := append(append(s.source(), s.values(most.lines)...), s.code(most.lines)...)
 	if len(s.rep.Findings) > 0 {
 		lines = append(append(lines, s.because(most)...), s.alsoSeen(s.rep.Findings[1:], most)...)
 	}
@@ -50,6 +50,19 @@ func (s *screen) source() []string {
 		return nil
 	}
 	return s.row("source", fmt.Sprintf("%s:%d", c.File, c.Line), 1)
+}
+
+// values are the culprit's arguments and local variables.
+func (s *screen) values(most int) []string {
+	c := s.rep.Verdict.Culprit
+	if c == nil || len(c.Variables) == 0 {
+		return nil
+	}
+	var list []string
+	for _, v := range c.Variables {
+		list = append(list, v.Name+" = "+v.Text)
+	}
+	return s.row("values", strings.Join(list, "; "), most)
 }
 
 // code is the instruction at the fault and what it was about.
