@@ -153,18 +153,16 @@ func (o *orc) sleeping(sp uint64) (state, error) {
 	}
 	for ret := uint64(6); ret <= 7; ret++ {
 		if o.newborn(w[ret]) || o.executable(w[ret]-1) && o.called(w[ret]) {
-			kept := keptRegs{}
-			for i, name := range inactiveRegs { // they stand before the frame pointer
-				kept[name] = w[int(ret)-6+i]
-			}
+			kept := &PtRegs{Addr: sp, form: &inactiveRegs, values: w[ret-6 : ret-1 : ret-1]}
 			return state{pc: w[ret], fp: w[ret-1], sp: sp + 8*ret + 8, regs: kept}, nil
 		}
 	}
 	return state{}, fmt.Errorf("%w: no struct inactive_task_frame at %#x: %w", ErrStack, sp, phys.ErrCorrupt)
 }
 
-// inactiveRegs are the registers that struct inactive_task_frame begins with.
-var inactiveRegs = []string{"r15", "r14", "r13", "r12", "rbx"}
+// inactiveRegs are the registers that struct inactive_task_frame begins with, in front of the
+// frame pointer.
+var inactiveRegs = ptForm{names: []string{"r15", "r14", "r13", "r12", "rbx"}}
 
 // step follows unwind_next_frame.
 func (o *orc) step(s state) (hop, error) {

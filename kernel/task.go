@@ -275,9 +275,9 @@ func (u *Unwinder) Stack(ctx context.Context, t Task) (Stack, error) {
 	if t.Has("thread.cpu_context.pc") {
 		f := t.Fields()
 		pc, sp, fp := f.Uint("thread.cpu_context.pc"), f.Uint("thread.cpu_context.sp"), f.Uint("thread.cpu_context.fp")
-		kept := keptRegs{}
-		for n := 19; n <= 28; n++ { // struct cpu_context: those that functions keep
-			kept[fmt.Sprintf("x%d", n)] = f.Uint(fmt.Sprintf("thread.cpu_context.x%d", n))
+		kept := &PtRegs{form: &contextRegs}
+		for _, name := range contextRegs.names {
+			kept.values = append(kept.values, f.Uint("thread.cpu_context."+name))
 		}
 		if err := f.Err(); err != nil {
 			return Stack{}, err
@@ -298,6 +298,10 @@ func (u *Unwinder) Stack(ctx context.Context, t Task) (Stack, error) {
 // ErrOffline tells why the idle task of a CPU has no stack: it runs down to where the CPU
 // is switched off, and never goes to sleep.
 var ErrOffline = errors.New("was offline")
+
+// contextRegs are the registers of struct cpu_context (arch/arm64/include/asm/processor.h) that
+// functions keep.
+var contextRegs = ptForm{names: arm64Regs.names[19:29]}
 
 // errEnded: a zombie keeps its task_struct, while its stack is freed and used again.
 var errEnded = fmt.Errorf("the task has ended and its stack is gone: %w", phys.ErrHole)

@@ -137,7 +137,12 @@ func readAll(f *dwarf.File, units, addrs int) []error {
 }
 
 // locate looks for all variables at an address, and at the call that returns there.
-func locate(f *dwarf.File, pc uint64, note func(error)) {
+func locate(f *dwarf.File, pc uint64, tell func(error)) {
+	note := func(err error) {
+		if !errors.Is(err, dwarf.ErrOptimised) && !errors.Is(err, dwarf.ErrNoDebug) { // these are answers
+			tell(err)
+		}
+	}
 	scopes, err := f.Scopes(pc)
 	note(err)
 	for _, s := range scopes {
