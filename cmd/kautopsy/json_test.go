@@ -105,7 +105,7 @@ var documents = []struct {
 		"schema verdict signature findings panic cpus blocked locks stacks system log_tail missing",
 		map[string]string{
 			"verdict":           "kind title headline detail confidence culprit task cpu context",
-			"verdict.culprit":   "function offset module address file line why",
+			"verdict.culprit":   "function offset module address file line why variables",
 			"verdict.task":      "pid comm task",
 			"findings":          "id title severity confidence evidence",
 			"findings.evidence": "kind text line",
