@@ -12,6 +12,7 @@
 //	search.go    values and texts in all of memory
 //	log.go       the log, whichever of its three forms the kernel has
 //	system.go    the banner: release, date, load, tasks, memory
+//	cpus.go      which processors were online, and whose registers the notes hold; percpu.go their variables
 //	task.go      tasks, by the types; task_args.go, task_times.go what else is known of them
 //	user.go      the memory of processes
 //	runqueue.go  the run queue of each CPU; find.go what no symbol leads to

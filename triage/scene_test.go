@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/kernel/lock"
 	"github.com/kautopsy/kautopsy/oops"
+	"github.com/kautopsy/kautopsy/symbols"
 )
 
 // stackIn is a stack of functions; a module stands behind a colon.
@@ -80,6 +83,30 @@ func TestDied(t *testing.T) {
 	r := judgedWithoutState(log, s)
 	if v := r.Verdict; v.Culprit == nil || v.Culprit.Function != "drv_give_up" || *v.CPU != 2 || v.Task == nil || v.Task.Comm != "writer" {
 		t.Errorf("%+v, culprit %+v", v, v.Culprit)
+	}
+}
+
+// TestLastCalls: behind a call that does not return the next function begins.
+func TestLastCalls(t *testing.T) {
+	s := &scene{table: symbols.New([]symbols.Symbol{
+		{Name: "drv_give_up", Addr: 0xffffffff81000000, Type: 't'},
+		{Name: "drv_param_set", Addr: 0xffffffff81000020, Type: 't'},
+		{Name: "kretprobe_trampoline", Addr: 0xffffffff81000040, Type: 't'},
+		{Name: "end", Addr: 0xffffffff81000060, Type: 't'},
+	})}
+	trace := []oops.Frame{
+		{Symbol: "drv_param_set"},
+		{Symbol: "drv_param_set", Size: 0x20},
+		{Symbol: "kretprobe_trampoline"},
+		{Symbol: "drv_param_set", Unsure: true},
+		{Symbol: "drv_param_set", Offset: 8},
+		{Symbol: "gone"},
+	}
+	want := slices.Clone(trace)
+	want[1] = oops.Frame{Symbol: "drv_give_up", Offset: 0x20, Size: 0x20}
+	s.lastCalls(trace)
+	if !reflect.DeepEqual(trace, want) {
+		t.Errorf("%+v, want %+v", trace, want)
 	}
 }
 

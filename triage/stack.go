@@ -111,6 +111,7 @@ func (s *scene) amend(o *oops.Oops) *cpuScene {
 	if s == nil {
 		return nil
 	}
+	s.lastCalls(o.Trace)
 	for i := range o.Tasks {
 		if pid := o.Tasks[i].PID; pid != nil {
 			if t, st, ok := s.byPID(*pid); ok && len(st.Frames) > 0 && t.State.Blocked() {
@@ -136,6 +137,26 @@ func (s *scene) amend(o *oops.Oops) *cpuScene {
 	s.evaluate(o, c)
 	s.freed = s.freedObjects(o, c)
 	return c
+}
+
+// lastCalls puts right what the kernel prints of a call that does not return and is the last
+// instruction of its function: the return address is the begin of the next function. What
+// stands there in place of a return address, for kprobes and ftrace, stays.
+func (s *scene) lastCalls(trace []oops.Frame) {
+	for i := range trace {
+		f := &trace[i]
+		if i == 0 || s.table == nil || f.Offset != 0 || f.Symbol == "" || f.Interrupted || f.Unsure ||
+			strings.Contains(f.Symbol, "trampoline") || strings.HasPrefix(f.Symbol, "ret") {
+			continue
+		}
+		next, err := s.table.Lookup(f.Symbol)
+		if err != nil {
+			continue
+		}
+		if sym, off, err := s.table.At(next.Addr - 1); err == nil && sym.Module == f.Module && sym.Addr < next.Addr {
+			f.Symbol, f.Offset, f.Size = sym.Name, off+1, sym.Size
+		}
+	}
 }
 
 // resembles tells whether the stack of a CPU is what a report was printed from: it has at

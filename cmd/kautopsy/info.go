@@ -216,7 +216,7 @@ func (doc *infoDocument) print(env *environment, k *kernel.Kernel, all bool) {
 		s.row("missing", "%s: %s", m.What, m.Why)
 	}
 	if all {
-		printRegisters(s, k.Dump())
+		printRegisters(s, k)
 	}
 	if info, err := k.Info(); err == nil && all {
 		fmt.Fprintf(env.out, "\nVMCOREINFO (%s)\n", info.Origin)

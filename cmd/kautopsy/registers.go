@@ -4,15 +4,16 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/kautopsy/kautopsy/vmcore"
+	"github.com/kautopsy/kautopsy/kernel"
 )
 
 // printRegisters prints the registers that each CPU left in the notes, by the names of its
 // pt_regs.
-func printRegisters(s *sheet, d *vmcore.Dump) {
-	cpus, _ := d.CPUs() // what cannot be read is told by the caller already
+func printRegisters(s *sheet, k *kernel.Kernel) {
+	numbers := k.NoteCPUs()
+	cpus, _ := k.Dump().CPUs() // what cannot be read is told by the caller already
 	for _, c := range cpus {
-		fmt.Fprintf(s.w, "\nCPU %d\n", c.Index)
+		fmt.Fprintf(s.w, "\nCPU %d\n", numbers[c.Index])
 		line := " "
 		for name, v := range c.Regs.All() {
 			word := fmt.Sprintf(" %8s %016x", name, v)
