@@ -56,6 +56,7 @@ func Run(ctx context.Context, k *kernel.Kernel) (*Report, error) {
 	if len(log.Oopses) == 0 {
 		r.withoutReport(k, text, scene)
 		scene.addState(r)
+		scene.addDeadlocks(r)
 	}
 	if n.table != nil {
 		n.place(r)

@@ -86,6 +86,26 @@ func TestDied(t *testing.T) {
 	}
 }
 
+// TestUnnoticedDeadlock: of a machine that merely hangs the deadlock is told as well.
+func TestUnnoticedDeadlock(t *testing.T) {
+	a, b := taskAt(10, "writer", 2), taskAt(11, "flusher", 2)
+	s := &scene{crash: -1, waits: []lock.Wait{
+		{Task: a, Kind: lock.Mutex, Lock: 0x1000, Name: "one", Owners: []lock.Owner{{Task: b}}},
+		{Task: b, Kind: lock.Mutex, Lock: 0x2000, Name: "two", Owners: []lock.Owner{{Task: a}}},
+	}}
+	s.graph = lock.NewGraph(s.waits)
+	r := &Report{Verdict: Verdict{Kind: oops.None, Detail: "no report"}}
+	s.addDeadlocks(r)
+	if len(r.Findings) != 1 || r.Findings[0].ID != "deadlock" || !strings.HasPrefix(r.Verdict.Detail, "no report; deadlock of ") {
+		t.Errorf("%q, %+v", r.Verdict.Detail, r.Findings)
+	}
+	s.graph = lock.NewGraph(s.waits[:1])
+	r = &Report{Verdict: Verdict{Kind: oops.None, Detail: "no report"}}
+	if s.addDeadlocks(r); len(r.Findings) != 0 || r.Verdict.Detail != "no report" {
+		t.Errorf("no deadlock: %q, %+v", r.Verdict.Detail, r.Findings)
+	}
+}
+
 // TestLastCalls: behind a call that does not return the next function begins.
 func TestLastCalls(t *testing.T) {
 	s := &scene{table: symbols.New([]symbols.Symbol{

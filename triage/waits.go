@@ -195,6 +195,14 @@ func (s *scene) hungCulprit(tasks []oops.Task) (*Culprit, Confidence) {
 	return found.culprit(fmt.Sprintf("%s, which holds up the others, is in it", called(owner))), Likely
 }
 
+// addDeadlocks tells those that no watchdog has noticed yet.
+func (s *scene) addDeadlocks(r *Report) {
+	for _, f := range s.deadlockFindings(oops.HungTask) {
+		r.Findings = append(r.Findings, f)
+		r.Verdict.Detail = strings.TrimPrefix(r.Verdict.Detail+"; "+f.Title, "; ")
+	}
+}
+
 // deadlockFindings tell every cycle, and for how long the tasks of it have waited.
 func (s *scene) deadlockFindings(kind oops.Kind) (out []Finding) {
 	for _, cycle := range s.graph.Deadlocks() {

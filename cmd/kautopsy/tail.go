@@ -94,6 +94,9 @@ func (s *screen) seeAll() string {
 // because is the evidence, without what the trace shows already.
 func (s *screen) because(most tailLimit) (lines []string) {
 	label, shown := "because", 0
+	if s.rep.Verdict.Kind == oops.None {
+		label = "but" // of no crash: what is wrong all the same
+	}
 	said := map[string]bool{} // a headline can be the panic's message, too
 	for _, e := range s.rep.Findings[0].Evidence {
 		if s.inTrace(e) || said[e.Text] {
