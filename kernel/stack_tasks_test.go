@@ -2,12 +2,15 @@ package kernel_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/kautopsy/kautopsy/internal/guesttest"
 	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols"
 )
 
@@ -187,4 +190,30 @@ func unscheduled(t *testing.T, k *kernel.Kernel, s kernel.Stack) (frames []kerne
 		}
 	}
 	return frames
+}
+
+// TestStackOfZombie: what lies where a task that ended had its stack is another's.
+func TestStackOfZombie(t *testing.T) {
+	guesttest.Each(t, func(t *testing.T, g guesttest.Guest) {
+		u, err := g.Unwinder(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for task, err := range g.Tasks(t.Context()) {
+			if err != nil || task.Comm != "w-zombie" {
+				continue
+			}
+			if base, err := task.Pointer("stack"); err != nil || base != 0 {
+				continue
+			}
+			n++
+			if s, err := u.Stack(t.Context(), task); err != nil || len(s.Frames) > 0 || s.Complete || !errors.Is(s.Why, phys.ErrHole) {
+				t.Errorf("PID %d: %d frames, complete %v: %v, %v", task.PID, len(s.Frames), s.Complete, s.Why, err)
+			}
+		}
+		if n == 0 {
+			t.Error("no task has ended")
+		}
+	})
 }

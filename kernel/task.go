@@ -272,6 +272,9 @@ func (u *Unwinder) Stack(ctx context.Context, t Task) (Stack, error) {
 	if off {
 		return Stack{Why: fmt.Errorf("CPU %d %w", t.CPU, ErrOffline)}, nil
 	}
+	if base, err := t.Pointer("stack"); err == nil && base == 0 { // thread.sp leads into another task's
+		return Stack{Why: errEnded}, nil
+	}
 	if t.Has("thread.cpu_context.pc") {
 		f := t.Fields()
 		pc, sp, fp := f.Uint("thread.cpu_context.pc"), f.Uint("thread.cpu_context.sp"), f.Uint("thread.cpu_context.fp")
@@ -303,7 +306,8 @@ var ErrOffline = errors.New("was offline")
 // functions keep.
 var contextRegs = ptForm{names: arm64Regs.names[19:29]}
 
-// errEnded: a zombie keeps its task_struct, while its stack is freed and used again.
+// errEnded: a zombie keeps its task_struct, while its stack is freed and used again (from 4.9
+// on; task_struct.stack is NULL then).
 var errEnded = fmt.Errorf("the task has ended and its stack is gone: %w", phys.ErrHole)
 
 // Registers are those that the CPU of a task that ran was stopped with. Without such the
