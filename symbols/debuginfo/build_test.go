@@ -11,6 +11,7 @@ import (
 	"hash/crc64"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -267,15 +268,20 @@ func rpmOf(t testing.TB, files []file, ending string) []byte {
 	return append(out, packers(t)[ending](cpioOf(files))...)
 }
 
-// bzImageOf writes a bootable image as x86 has it, the size of what is packed behind it.
+// bzImageOf writes a bootable image as x86 has it, the size of what is packed behind it but
+// where gzip says so itself.
 func bzImageOf(packed []byte, size int) []byte {
 	le := binary.LittleEndian
 	h := make([]byte, 3*512+64)
 	h[0x1f1] = 2
 	copy(h[0x1fe:], "\x55\xaa\xebjHdrS")
 	le.PutUint32(h[0x248:], 64)
-	le.PutUint32(h[0x24c:], uint32(len(packed)+4))
-	return append(le.AppendUint32(append(h, packed...), uint32(size)), "the rest of setup code"...)
+	packed = slices.Clone(packed)
+	if packed[0] != 0x1f {
+		packed = le.AppendUint32(packed, uint32(size))
+	}
+	le.PutUint32(h[0x24c:], uint32(len(packed)))
+	return append(append(h, packed...), "the rest of setup code"...)
 }
 
 // zbootOf writes an EFI application with a packed kernel in it.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,7 +48,9 @@ func TestMutated(t *testing.T) {
 	if testing.Short() {
 		rounds = 10
 	}
-	for name, whole := range inputs(t) {
+	all := inputs(t)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		whole := all[name]
 		if _, err := look(t, whole); err != nil && !errors.Is(err, debuginfo.ErrNoDebug) {
 			t.Fatalf("%s: %v", name, err)
 		}

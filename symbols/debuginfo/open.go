@@ -289,7 +289,7 @@ const maxUnpacked = 8 << 30
 
 // keep unpacks a program to a file.
 func (p *packed) keep(origin string, r io.Reader, key string) (*File, error) {
-	in, bootable, err := program(r)
+	in, err := program(r)
 	if err != nil {
 		return nil, err
 	}
@@ -302,7 +302,7 @@ func (p *packed) keep(origin string, r io.Reader, key string) (*File, error) {
 		err = fmt.Errorf("more than %d bytes: %w", int64(maxUnpacked), phys.ErrLimit)
 	}
 	var im Image
-	if err == nil || bootable { // behind a bootable kernel its build puts a size
+	if err == nil {
 		im, err = ReadImage(out)
 	}
 	var path string
