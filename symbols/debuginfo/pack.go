@@ -24,10 +24,12 @@ type packing struct {
 	open  func(*bufio.Reader) (io.Reader, error)
 }
 
+const gzipMagic = "\x1f\x8b\x08"
+
 // packings are told by how they begin; that of lzma is its usual properties.
 func packings() []packing {
 	return []packing{
-		{"gzip", "\x1f\x8b\x08", func(r *bufio.Reader) (io.Reader, error) { return gzip.NewReader(r) }},
+		{"gzip", gzipMagic, func(r *bufio.Reader) (io.Reader, error) { return gzip.NewReader(r) }},
 		{"xz", xzMagic, func(r *bufio.Reader) (io.Reader, error) { return newXZ(r) }},
 		{"zstd", "\x28\xb5\x2f\xfd", openZstd},
 		{"bzip2", "BZh", func(r *bufio.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil }},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/kautopsy/kautopsy/phys"
 )
@@ -18,54 +19,64 @@ const maxNested = 4
 // program follows a stream to the ELF file in it: through packings, and from a bootable
 // image to its payload.
 func program(r io.Reader) (io.Reader, error) {
+	bootable := false
 	for range maxNested {
 		b, err := unpacked(r)
-		if err != nil {
-			return nil, err
+		var h []byte
+		if err == nil {
+			h, err = b.Peek(bootHeader)
 		}
-		h, err := b.Peek(bootHeader)
-		at, size, isBzImage := int64(0), int64(0), false
 		switch {
-		case len(h) >= 4 && string(h[:4]) == "\x7fELF":
-			return b, nil
+		case bootable && errors.Is(err, phys.ErrUnsupported): // xz with a filter, LZ4: there would be nothing in it for us
+			return nil, fmt.Errorf("a bootable kernel: %w", ErrNoDebug)
 		case err != nil && err != io.EOF:
 			return nil, err
+		case strings.HasPrefix(string(h), "\x7fELF"):
+			return b, nil
 		case packingOf(h) != nil:
 			r = b
 			continue
-		case len(h) == bootHeader && string(h[0x202:0x206]) == "HdrS":
-			isBzImage = true
-			at, size = bzImagePayload(h)
-		case len(h) == bootHeader && string(h[:8]) == "MZ\x00\x00zimg":
-			at, size = int64(binary.LittleEndian.Uint32(h[8:])), int64(binary.LittleEndian.Uint32(h[12:]))
-		case len(h) == bootHeader && string(h[0x38:0x3c]) == "ARM\x64":
-			return nil, fmt.Errorf("an arm64 Image: %w", ErrNoDebug)
-		default:
-			return nil, fmt.Errorf("%w: %w", errNotProgram, phys.ErrUnsupported)
 		}
-		if size == 0 {
-			return nil, fmt.Errorf("a bootable kernel without a payload: %w", phys.ErrUnsupported)
+		if r, err = payload(b, h); err != nil {
+			return nil, err
 		}
-		if _, err := io.CopyN(io.Discard, b, at); err != nil {
-			return nil, unpackError("bootable kernel", err)
-		}
-		if head, _ := b.Peek(8); isBzImage && !isGzip(head) {
-			size -= sizeBehind
-		}
-		r = io.LimitReader(b, size)
+		bootable = true
 	}
 	return nil, fmt.Errorf("packed more than %d times: %w", maxNested, phys.ErrLimit)
+}
+
+// payload is the packed kernel in a bootable one, which begins with h.
+func payload(b *stream, h []byte) (io.Reader, error) {
+	at, size, behind := int64(0), int64(0), int64(0)
+	switch {
+	case len(h) < bootHeader:
+		return nil, fmt.Errorf("%w: %w", errNotProgram, phys.ErrUnsupported)
+	case string(h[0x202:0x206]) == "HdrS":
+		at, size = bzImagePayload(h)
+		behind = sizeBehind
+	case string(h[:8]) == "MZ\x00\x00zimg":
+		at, size = int64(binary.LittleEndian.Uint32(h[8:])), int64(binary.LittleEndian.Uint32(h[12:]))
+	case string(h[0x38:0x3c]) == "ARM\x64":
+		return nil, fmt.Errorf("an arm64 Image: %w", ErrNoDebug)
+	default:
+		return nil, fmt.Errorf("%w: %w", errNotProgram, phys.ErrUnsupported)
+	}
+	if size == 0 {
+		return nil, fmt.Errorf("a bootable kernel without a payload: %w", phys.ErrUnsupported)
+	}
+	if _, err := io.CopyN(io.Discard, b, at); err != nil {
+		return nil, unpackError("bootable kernel", err)
+	}
+	if head, _ := b.Peek(8); strings.HasPrefix(string(head), gzipMagic) {
+		behind = 0
+	}
+	return io.LimitReader(b, size-behind), nil
 }
 
 // sizeBehind is the length of the number that a bzImage's build puts behind its payload:
 // how long the kernel is unpacked. gzip's own end says so (size_append in
 // scripts/Makefile.lib). What follows a payload is damage to most unpackers.
 const sizeBehind = 4
-
-func isGzip(head []byte) bool {
-	p := packingOf(head)
-	return p != nil && p.name == "gzip"
-}
 
 // bootHeader is as much of a file as its kind is told by.
 const bootHeader = 0x250
