@@ -255,7 +255,7 @@ func dumpLine(ctx context.Context, k *kernel.Kernel) string {
 		state = "INCOMPLETE"
 	}
 	if _, err := k.DebugFile(ctx, ""); errors.Is(err, dwarf.ErrNoDebug) {
-		state += "; no vmlinux: no source lines (-k FILE)"
+		state += "; no vmlinux: no kernel lines (-k FILE)"
 	}
 	return fmt.Sprintf("%s %s, %s", bytesOf(uint64(k.Dump().Size())), what, state)
 }
