@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,7 @@ type Evaluated struct {
 //	init_task.mm->owner[0]      elements of arrays, or behind pointers
 //	*init_task.parent  &init_task.tasks
 //	((struct rq *)0xffff888000000000)->nr_running
+//	sizeof(struct page)  jiffies_64 / 250  &init_task + 1    sums as in C, in 64 bits
 //	runqueues:0.nr_running  runqueues:a  runqueues:0-2,5     of these CPUs, all, as crash has it
 //
 // Numbers are decimal, or hexadecimal with 0x. The result has a value for each CPU that was
@@ -154,7 +156,10 @@ type evaluator struct {
 const maxExpression = 100
 
 func (e *evaluator) whole() (Evaluated, error) {
-	o, err := e.unary()
+	o, err := e.expression()
+	if err == nil {
+		err = o.null()
+	}
 	switch {
 	case err != nil:
 		return Evaluated{}, err
@@ -181,7 +186,7 @@ func (e *evaluator) next(tok string) bool {
 	return true
 }
 
-// unary is "*x", "&x", "(type)x" or what stands behind.
+// unary is "*x", "&x", "-x", "~x", "sizeof x", "(type)x" or what stands behind.
 func (e *evaluator) unary() (operand, error) {
 	if e.depth++; e.depth > maxExpression {
 		return operand{}, fmt.Errorf("%w: too deep", ErrExpression)
@@ -195,21 +200,13 @@ func (e *evaluator) unary() (operand, error) {
 		}
 		return e.follow(o)
 	case e.next("&"):
-		o, err := e.unary()
-		if err == nil && (!o.place || o.m.Bits != 0) {
-			err = fmt.Errorf("%w: & of what is not in memory", ErrExpression)
-		}
-		if err != nil {
-			return o, err
-		}
-		t := o.Type
-		if t == nil {
-			t, err = symbols.Find(e.ts, "void")
-		}
-		if err != nil {
-			return o, err
-		}
-		return e.number(t.PointerTo(e.k.ptrSize()), o.Addr), nil
+		return e.address()
+	case e.next("-"):
+		return e.signed("-", 0)
+	case e.next("~"):
+		return e.signed("^", math.MaxUint64)
+	case e.next("sizeof"):
+		return e.sizeOf()
 	}
 	if t, ok, err := e.cast(); ok || err != nil {
 		if err != nil {
@@ -222,6 +219,25 @@ func (e *evaluator) unary() (operand, error) {
 		return e.as(o, t)
 	}
 	return e.postfix()
+}
+
+// address is what "&" gives of what stands behind it.
+func (e *evaluator) address() (operand, error) {
+	o, err := e.unary()
+	if err == nil && (!o.place || o.m.Bits != 0) {
+		err = fmt.Errorf("%w: & of what is not in memory", ErrExpression)
+	}
+	if err != nil {
+		return o, err
+	}
+	t := o.Type
+	if t == nil {
+		t, err = symbols.Find(e.ts, "void")
+	}
+	if err != nil {
+		return o, err
+	}
+	return e.number(t.PointerTo(e.k.ptrSize()), o.Addr), nil
 }
 
 func (e *evaluator) number(t *symbols.Type, v uint64) operand {
@@ -244,8 +260,8 @@ func (e *evaluator) as(o operand, t *symbols.Type) (operand, error) {
 		o.Object = e.k.Object(t, o.Addr)
 		return o, nil
 	}
-	v, err := e.scalar(o)
-	return e.number(t, v), err
+	v, err := e.integer(o)
+	return e.number(t, narrowed(v, t)), err
 }
 
 // scalar is the number that an operand is.
@@ -255,6 +271,9 @@ func (e *evaluator) scalar(o operand) (uint64, error) {
 		return o.number, nil
 	case o.Type == nil:
 		return 0, o.untyped()
+	}
+	if err := o.null(); err != nil {
+		return 0, err
 	}
 	if kind := o.Type.Underlying().Kind; kind == symbols.KindArray || kind == symbols.KindFuncProto {
 		return o.Addr, nil
@@ -272,10 +291,16 @@ func (e *evaluator) follow(o operand) (operand, error) {
 		return o, fmt.Errorf("%w: %v is no pointer", ErrExpression, o.Type)
 	}
 	v, err := e.scalar(o)
-	if err == nil && v == 0 {
-		err = o.wrap(fmt.Errorf("NULL: %w", phys.ErrUnmapped))
-	}
 	return operand{Object: e.k.Object(t.Elem(), v), place: true}, err
+}
+
+// null is the error of what a NULL pointer leads to; where that is may be asked all the same:
+// &((struct page *)0)->flags.
+func (o operand) null() error {
+	if !o.place || o.Type == nil || o.Addr >= 4096 {
+		return nil
+	}
+	return o.wrap(fmt.Errorf("NULL: %w", phys.ErrUnmapped))
 }
 
 // postfix is a primary with ".x", "->x" and "[1]" behind it.
@@ -313,16 +338,19 @@ func (e *evaluator) member(o operand) (operand, error) {
 	return operand{Object: m, place: true}, err
 }
 
-// element is what an index in brackets leads to; the index is a number.
+// element is what an index in brackets leads to.
 func (e *evaluator) element(o operand) (operand, error) {
-	if len(e.toks) < 2 || e.toks[1] != "]" {
-		return o, fmt.Errorf("%w: which element?", ErrExpression)
-	}
-	n, err := strconv.ParseUint(e.toks[0], 0, 64)
+	index, err := e.expression()
 	if err != nil {
-		return o, fmt.Errorf("%w: %s is no index", ErrExpression, e.toks[0])
+		return o, err
 	}
-	e.toks = e.toks[2:]
+	if !e.next("]") {
+		return o, fmt.Errorf("%w: a ] is missing", ErrExpression)
+	}
+	n, err := e.integer(index)
+	if err != nil {
+		return o, err
+	}
 	if o.Type == nil {
 		return o, o.untyped()
 	}
@@ -343,7 +371,7 @@ func (e *evaluator) primary() (operand, error) {
 		return operand{}, fmt.Errorf("%w: it ends too early", ErrExpression)
 	}
 	if e.next("(") {
-		o, err := e.unary()
+		o, err := e.expression()
 		if err == nil && !e.next(")") {
 			err = fmt.Errorf("%w: a ) is missing", ErrExpression)
 		}
@@ -358,6 +386,5 @@ func (e *evaluator) primary() (operand, error) {
 	if err != nil {
 		return operand{}, fmt.Errorf("%w: %q", ErrExpression, tok)
 	}
-	t, err := symbols.Find(e.ts, "unsigned long")
-	return e.number(t, n), err
+	return e.long(n, n > math.MaxInt64, nil)
 }

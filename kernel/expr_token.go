@@ -18,7 +18,7 @@ func tokens(text string) (toks []string, cpus string, err error) {
 			n = span(text, func(c byte) bool { return letter(c) || digit(c) })
 		case digit(c):
 			n = span(text, func(c byte) bool { return letter(c) || digit(c) })
-		case strings.HasPrefix(text, "->"):
+		case strings.HasPrefix(text, "->"), strings.HasPrefix(text, "<<"), strings.HasPrefix(text, ">>"):
 			n = 2
 		case c == ':':
 			if cpus != "" {
@@ -35,7 +35,7 @@ func tokens(text string) (toks []string, cpus string, err error) {
 			}
 			text = text[n:]
 			continue
-		case !strings.ContainsRune("*&()[].", rune(c)):
+		case !strings.ContainsRune("*&()[].+-/%|^~", rune(c)):
 			return nil, "", fmt.Errorf("%q in it", c)
 		}
 		toks, text = append(toks, text[:n]), text[n:]
@@ -61,33 +61,49 @@ func isName(tok string) bool { return letter(tok[0]) }
 
 // cast takes "(type)" where something to cast stands behind it.
 func (e *evaluator) cast() (t *symbols.Type, ok bool, err error) {
+	t, used, err := e.typeName()
+	if used == 0 || used == len(e.toks) {
+		return nil, false, nil
+	}
+	switch next := e.toks[used]; {
+	case next == "(", next == "~", digit(next[0]), isName(next):
+	case strings.Contains("*&-", next) && err == nil: // not "(jiffies) - 1"
+	default:
+		return nil, false, nil
+	}
+	if err == nil {
+		e.toks = e.toks[used:]
+	}
+	return t, err == nil, err
+}
+
+// typeName reads "(type)": used is how many tokens that is, 0 where there is none.
+func (e *evaluator) typeName() (t *symbols.Type, used int, err error) {
 	end := -1
 	for i, tok := range e.toks {
 		if i == 0 && tok != "(" {
-			return nil, false, nil
+			return nil, 0, nil
 		}
 		if i > 0 && tok == ")" {
 			end = i
 			break
 		}
 		if i > 0 && tok != "*" && !isName(tok) {
-			return nil, false, nil
+			return nil, 0, nil
 		}
 	}
-	if end < 2 || end+1 >= len(e.toks) || strings.Contains(".->[)", e.toks[end+1]) || e.toks[1] == "*" {
-		return nil, false, nil
+	if end < 2 || e.toks[1] == "*" {
+		return nil, 0, nil
 	}
 	stars := 0
 	for e.toks[end-1-stars] == "*" {
 		stars++
 	}
-	spelled := strings.Join(e.toks[1:end-stars], " ")
-	if t, err = e.k.FindType(e.ctx, spelled); err != nil {
-		return nil, false, err
+	if t, err = e.k.FindType(e.ctx, strings.Join(e.toks[1:end-stars], " ")); err != nil {
+		return nil, end + 1, err
 	}
-	e.toks = e.toks[end+1:]
 	for range stars {
 		t = t.PointerTo(e.k.ptrSize())
 	}
-	return t, true, nil
+	return t, end + 1, nil
 }

@@ -177,6 +177,20 @@ func TestEvaluate(t *testing.T) {
 		"PIDTYPE_SID":                                       "PIDTYPE_SID",
 		"linux_banner[0]":                                   "76 'L'",
 		"0x10":                                              "16",
+		"init_task.comm[1+1]":                               "97 'a'",
+		"&((struct list_head *)0)->prev":                    "0x8",
+		"&init_task + 1":                                    fmt.Sprintf("%#x", first.Addr+first.Type.Size()),
+		"1 + &init_task.comm[0] - &init_task.comm[0]":       "1",
+		"&init_task.comm[7] - &init_task.comm[4]":           "3",
+		"sizeof(struct list_head)":                          "16",
+		"sizeof(init_task) - sizeof init_task":              "0",
+		"sizeof(struct page *) * 2":                         "16",
+		"-init_task.prio / 7 % 10":                          "-7",
+		"~0":                                                "-1",
+		"(u32)-1":                                           "4294967295",
+		"1 << 4 | 3 ^ 1 & 2 + 8 * (3 - 1) >> 1":             "18",
+		"(init_task.prio) - 1":                              "119",
+		"0xffffffffffffffff / 2 - 0x7fffffffffffffff":       "0",
 	} {
 		list, err := k.Evaluate(t.Context(), expr)
 		switch {
@@ -190,7 +204,9 @@ func TestEvaluate(t *testing.T) {
 		t.Errorf("%v, %v", list, err)
 	}
 	for expr, want := range map[string]error{
-		"": kernel.ErrExpression, "init_task.": kernel.ErrExpression, "init_task +1": kernel.ErrExpression, "(init_task": kernel.ErrExpression,
+		"": kernel.ErrExpression, "init_task.": kernel.ErrExpression, "init_task +1": kernel.ErrExpression, "1 +": kernel.ErrExpression,
+		"1 / (2 - 2)": kernel.ErrExpression, "7 % 0": kernel.ErrExpression, "sizeof(struct nix)": symbols.ErrNoType, "sizeof": kernel.ErrExpression,
+		"*(int *)0": phys.ErrUnmapped, "((struct page *)0)->flags + 1": phys.ErrUnmapped, strings.Repeat("-", 1000) + "1": kernel.ErrExpression, "(init_task": kernel.ErrExpression,
 		"init_task:0": kernel.ErrExpression, "runqueues:9": kernel.ErrExpression, "runqueues:": kernel.ErrExpression,
 		"init_task.comm[99]": symbols.ErrNoMember, "init_task.none": symbols.ErrNoMember, "none": symbols.ErrNoSymbol,
 		"(struct none *)init_task.mm": symbols.ErrNoType, "runqueues": kernel.ErrPerCPU, "loops_per_jiffy": kernel.ErrUntyped,
@@ -209,6 +225,7 @@ func FuzzEvaluate(f *testing.F) {
 	for _, seed := range []string{
 		"init_task.mm->owner[0].comm", "runqueues:a.cfs", "*(struct rq**)&runqueues:0-1", "((u64*)0xffff)[3]", "&*&init_task",
 		"init_task.parent.parent.children.next", "(unsigned long)init_task.tasks.next", "runqueues:1,0", "-> . [ ] ( ) :a",
+		"sizeof(struct page) << 3 | ~0 ^ -1", "&init_task + 1 - &init_task", "init_task.comm[1 % 2]",
 	} {
 		f.Add(seed)
 	}

@@ -23,10 +23,11 @@ func pCommand() command {
 		name: "p", group: "Memory and types", args: "DUMP EXPRESSION",
 		short: "value of a variable, or of what it leads to",
 		long: `EXPRESSION is as in C: init_task.comm, init_task.mm->owner, *init_task.parent,
-swap_info[0]->prio, ((struct rq *)0xffff888000000000)->nr_running. A dot follows
-pointers too. A per-CPU variable takes the CPUs behind a colon: runqueues:0,
-runqueues:0.nr_running, :0-2,5 or :a for all. The dump has the types of per-CPU
-variables, and kautopsy knows those of the most asked for; another one is cast:
+swap_info[0]->prio, ((struct rq *)0xffff888000000000)->nr_running, and sums of
+them: jiffies / 250, sizeof(struct page). A dot follows pointers too. A per-CPU
+variable takes the CPUs behind a colon: runqueues:0, runqueues:0.nr_running,
+:0-2,5 or :a for all. The dump has the types of per-CPU variables, and kautopsy
+knows those of the most asked for; another one is cast:
 p DUMP '*(struct foo *)&bar'.`,
 		example: "kautopsy p /var/crash/vmcore init_uts_ns.name.release",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
