@@ -171,7 +171,7 @@ func (c *comparison) failed(subject, command string, err error) {
 	}
 	d := c.add(subject, "answer", crashWrong)
 	d.Count, d.What = 1, fmt.Sprintf("crash did not answer %s in full", command)
-	d.Because = c.known(subject)
+	d.Because = c.doubt(subject) // what its releases get wrong are answers, not their ends
 	d.example("%s", strings.TrimPrefix(err.Error(), "crash: "))
 }
 
@@ -182,6 +182,11 @@ func (c *comparison) known(subject string) string {
 			return fmt.Sprintf("crash before %s %s", f.fixed, f.text)
 		}
 	}
+	return c.doubt(subject)
+}
+
+// doubt is what crash said at its start that spoils a subject.
+func (c *comparison) doubt(subject string) string {
 	command := map[string]string{"tasks": "ps", "panic task": "bt", "stacks": "bt", "modules": "mod", "log": "log"}[subject]
 	for _, d := range c.session.Doubts {
 		for _, s := range d.Spoils {
