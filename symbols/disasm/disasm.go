@@ -54,7 +54,7 @@ func New(machine string, order binary.ByteOrder, syntax Syntax) (*Decoder, error
 	case "i386", "i686":
 		return &Decoder{x86{32, syntax}.decode, 1, nil}, nil
 	case "aarch64", "arm64":
-		return &Decoder{decodeARM64, 4, nil}, nil
+		return &Decoder{decodeARM64, 4, arm64Effect}, nil
 	case "riscv64":
 		return &Decoder{decodeRISCV, 2, nil}, nil
 	case "loongarch64":

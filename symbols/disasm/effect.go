@@ -81,8 +81,9 @@ func (o Operand) Addr(get func(register string) (uint64, bool)) (addr uint64, ok
 	return addr, true
 }
 
-// Effect tells what an instruction does. It knows x86_64 and arm64; on other machines, and
-// of instructions that are seldom, it tells Unknown.
+// Effect tells what an instruction does. It knows x86_64, and of arm64 the memory that is
+// accessed and the register that is called through; on other machines, and of instructions
+// that are seldom, it tells Unknown.
 func (d *Decoder) Effect(in Inst) (e Effect) {
 	defer func() {
 		if recover() != nil { // as in guarded

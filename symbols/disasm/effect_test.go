@@ -96,7 +96,7 @@ func FuzzEffect(f *testing.F) {
 	f.Add([]byte{0x48, 0x8b, 0x40, 0x38})
 	f.Add([]byte{0x20, 0x04, 0x40, 0xf9})
 	var ds []*disasm.Decoder
-	for _, m := range []string{"x86_64"} {
+	for _, m := range []string{"x86_64", "aarch64"} {
 		d, err := disasm.New(m, binary.LittleEndian, disasm.ATT)
 		if err != nil {
 			f.Fatal(err)
