@@ -2,7 +2,7 @@
 # boot-foreign.sh ARCH GUEST DEST - boot the GUEST of another architecture, let it crash, and
 # leave DEST/{vmcore.elf,vmcore.flat,vmcore.zlib,truth/}.  QEMU writes the dumps, with
 # the vmcoreinfo note that the guest gave it, where there is a device for that: ELF and a
-# flattened kdump stream, which makedumpfile makes a plain file of.  TIMEOUT and MEM can be set.
+# flattened kdump stream, which makedumpfile makes a plain file of.  TIMEOUT, MEM and APPEND can be set.
 set -euo pipefail
 arch=$1 guest=$(cd "$2" && pwd) dest=$(mkdir -p "$3" && cd "$3" && pwd)
 run=$guest/run drives=() place=() serial=(-serial file:console.txt) disk=virtio-blk-pci
@@ -31,7 +31,7 @@ done
 begin=$SECONDS
 timeout --foreground -k 10 "${TIMEOUT:-900}" "${machine[@]}" -smp 2 -m "${MEM:-160M}" \
   -accel tcg,thread=multi -kernel "$guest/vmlinuz" -initrd "$guest/initrd1.gz" \
-  -append "console=$console loglevel=7 panic=0" "${drives[@]}" \
+  -append "console=$console loglevel=7 panic=0 ${APPEND:-}" "${drives[@]}" \
   -display none "${serial[@]}" -monitor unix:mon.sock,server,nowait -no-reboot -nodefaults </dev/null &
 qemu=$!
 while kill -0 "$qemu" 2>/dev/null && ! grep -qs "$last" console.txt; do sleep 1; done
