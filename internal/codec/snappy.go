@@ -41,59 +41,65 @@ func (d *Decoder) ownTags() *snappyTags {
 //	L LLLLL 10   a match of L+1 bytes, as far back as the next 2 bytes say
 //	L LLLLL 11   the same with 4 bytes
 //
-//	entry   15   11 10     8 7      0
-//	        | more  | far>>8 | length |
+//	entry   10     8 7      0
+//	        | far>>8 | length |
 type snappyTags struct {
 	entries [256]uint16
-	masks   [8]uint32 // of so many bytes
+	far     [4]uint32 // the bits of a distance in the bytes behind a tag, by its kind
 }
 
 func newSnappyTags() *snappyTags {
-	t := &snappyTags{masks: [8]uint32{1: 0xff, 2: 0xffff, 4: 0xffffffff}}
+	t := &snappyTags{far: [4]uint32{1: 0xff, 2: 0xffff, 3: 0xffffffff}}
 	for i := range t.entries {
 		tag := uint16(i)
 		switch tag & 3 {
 		case 1:
-			t.entries[i] = 1<<11 | tag>>5<<8 | tag>>2&7 + 4
-		case 2:
-			t.entries[i] = 2<<11 | tag>>2 + 1
-		case 3:
-			t.entries[i] = 4<<11 | tag>>2 + 1
+			t.entries[i] = tag>>5<<8 | tag>>2&7 + 4
+		case 2, 3:
+			t.entries[i] = tag>>2 + 1
 		}
 	}
 	return t
 }
 
-// page decodes the elements between at and end in in into size bytes of out.
+// page decodes the elements between at and end in in into size bytes of out. Each tag tells
+// where the next one is, which is fetched before anything is copied: that is what a page
+// waits for.
 func (t *snappyTags) page(in, out *window, at, end, size uint) error {
-	op := uint(0)
+	op, tag := uint(0), uint(in[at&windowMask])
 	for at < end {
-		tag := in[at&windowMask]
 		at++
-		if tag&3 == 0 {
-			n := uint(tag>>2) + 1
+		kind := tag & 3
+		if kind == 0 {
+			n := tag>>2 + 1
 			if n > 60 {
 				more := n - 60
 				n = uint(load64(in, at)&(1<<(8*more)-1)) + 1
 				at += more
 			}
-			if at+n > end {
+			from := at
+			at += n
+			tag = uint(in[at&windowMask])
+			if at > end {
 				return errCut
 			}
 			if op+n > size {
 				return errLong
 			}
-			copy32(out, op, in, at)
+			copy32(out, op, in, from)
 			if n > 32 {
-				copy(out[op&windowMask:][:n], in[at&windowMask:])
+				copy(out[op&windowMask:][:n], in[from&windowMask:])
 			}
-			at += n
 			op += n
 			continue
 		}
-		e := uint(t.entries[tag])
-		distance := e&0x700 + uint(load32(in, at)&t.masks[e>>11&7])
-		at += e >> 11
+		e := uint(t.entries[tag&0xff])
+		distance := e&0x700 + uint(load32(in, at)&t.far[kind])
+		at += kind
+		if kind == 3 {
+			at++
+		}
+		tag = uint(in[at&windowMask])
 		if distance-1 >= op { // or zero
 			return errDistance
 		}
