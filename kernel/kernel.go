@@ -130,6 +130,8 @@ type Kernel struct {
 	debugMu    sync.Mutex
 	debugFiles map[string]*debugAnswer // by module
 
+	threadsHold sync.Map // task_struct of a process's leader -> pages: heldByThreads
+
 	rqMu sync.Mutex
 	rqs  map[int]Object // where no symbol leads to them
 }

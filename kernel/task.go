@@ -30,6 +30,7 @@ type Task struct {
 	KernelThread    bool
 	Start           time.Duration // since boot
 	VSZ, RSS        uint64        // bytes; 0 for kernel threads
+	HeldBack        uint64        // bytes of RSS that /proc leaves out: what threads have not yet added (until 6.1)
 }
 
 // flagKthread is PF_KTHREAD of task_struct.flags (2.6.27 on).
@@ -185,21 +186,26 @@ func (r *taskReader) broken(err error) {
 	r.breaks++
 }
 
-// threads yields a process's threads, the leader first: by signal_struct.thread_head where
-// it is (3.14 on), else by the leader's thread_group (until 6.6).
-func (r *taskReader) threads(ctx context.Context, leader Object, yield func(Task, error) bool) bool {
-	if !r.once(leader, yield) {
-		return false
-	}
-	head, member := Object{}, "thread_node"
+// threadList is the list of a process's threads, and by which member they are in it: that of
+// signal_struct.thread_head where it is (3.14 on), else the leader's thread_group (until 6.6).
+func threadList(leader Object) (head Object, member string, err error) {
 	signal, err := leader.Follow("signal")
 	if err == nil {
 		head, err = signal.Member("thread_head")
 	}
 	if errors.Is(err, symbols.ErrNoMember) {
-		member = "thread_group"
-		head, err = leader.Member(member)
+		head, err = leader.Member("thread_group")
+		return head, "thread_group", err
 	}
+	return head, "thread_node", err
+}
+
+// threads yields a process's threads, the leader first.
+func (r *taskReader) threads(ctx context.Context, leader Object, yield func(Task, error) bool) bool {
+	if !r.once(leader, yield) {
+		return false
+	}
+	head, member, err := threadList(leader)
 	if err != nil { // an exiting task has no signal_struct
 		if phys.Reason(err) != phys.ErrUnmapped {
 			r.broken(fmt.Errorf("threads of task %#x: %w", leader.Addr, err))

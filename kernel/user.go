@@ -1,8 +1,12 @@
 package kernel
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"iter"
 
+	"github.com/kautopsy/kautopsy/internal/arch"
 	"github.com/kautopsy/kautopsy/phys"
 )
 
@@ -49,4 +53,90 @@ func (u *UserMemory) ReadVirt(p []byte, va uint64) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// Walk goes through the page tables of the process. Its error is as that of ReadVirt.
+func (u *UserMemory) Walk(va uint64) (Walk, error) {
+	w, err := u.k.spc.WalkUser(u.pgd, va)
+	if err != nil {
+		err = &VirtError{va, err}
+	}
+	return w, err
+}
+
+// UserPages is what the page tables of a process say of [Start, End): one page, which may be
+// a large one and is cut to what was asked for, or a run of addresses that are not mapped.
+type UserPages struct {
+	Start, End uint64
+	Mapped     bool
+	Addr       phys.Addr // of Start, when it is mapped
+	// Entry is what stands in place of a page that is not in memory but known: swapped out,
+	// being moved. 0 for a page that was not touched yet, or is let go of.
+	Entry uint64
+}
+
+// Pages yields what the page tables of the process say of the addresses [start, end), in
+// ascending order. Tables that cannot be read come as an error about the addresses that they
+// are for, and the walk goes on behind them.
+func (u *UserMemory) Pages(ctx context.Context, start, end uint64) iter.Seq2[UserPages, error] {
+	return func(yield func(UserPages, error) bool) {
+		var absent UserPages // the run that has not been yielded
+		flush := func() bool {
+			run := absent
+			absent = UserPages{}
+			return run.End == run.Start || yield(run, nil)
+		}
+		for at := start; at < end; {
+			if err := ctx.Err(); err != nil {
+				yield(UserPages{Start: at, End: end}, err)
+				return
+			}
+			p, err := u.pagesAt(at, end)
+			if err == nil && !p.Mapped && p.Entry == 0 {
+				if absent.End != at {
+					absent.Start = at
+				}
+				absent.End = p.End
+			} else if !flush() || !yield(p, err) {
+				return
+			}
+			at = p.End
+		}
+		flush()
+	}
+}
+
+// pagesAt is what one entry of the page tables says of at and the addresses behind it.
+func (u *UserMemory) pagesAt(at, end uint64) (UserPages, error) {
+	p := UserPages{Start: at}
+	upTo := func(size uint64) uint64 { // the end of the aligned run that at is in
+		if next := (at | (size - 1)) + 1; next > at {
+			return min(next, end)
+		}
+		return end
+	}
+	w, err := u.Walk(at)
+	if err == nil {
+		p.End, p.Mapped, p.Addr = upTo(w.PageSize), true, w.Addr
+		return p, nil
+	}
+	var we *arch.WalkError
+	if !errors.As(err, &we) || we.Size == 0 { // no table is met at all
+		p.End = end
+		return p, err
+	}
+	p.End = upTo(we.Size)
+	if !errors.Is(err, phys.ErrUnmapped) {
+		return p, err
+	}
+	if n := len(w.Steps); n > 0 && we.Size <= uint64(u.k.PageSize()) {
+		p.Entry = w.Steps[n-1].Value
+	}
+	return p, nil
+}
+
+// IsUser tells whether an address can be of a process only: the lower half of the address
+// space, where processes and the kernel share one. On s390x each has its own.
+func (k *Kernel) IsUser(va uint64) bool {
+	return k.ptrSize() == 8 && k.Machine() != "s390x" && va>>63 == 0
 }

@@ -160,44 +160,21 @@ func (c *comparison) sameSizes(t kernel.Task, p crashshell.Process) {
 	if t.VSZ>>10 == p.VSZ && t.RSS>>10 == p.RSS {
 		return
 	}
-	held := c.heldBack(t) >> 10
 	again, err := c.k.TaskAt(t.Addr)
 	var d *difference
 	switch {
-	case t.VSZ>>10 == p.VSZ && held > 0 && (t.RSS>>10)+held == p.RSS:
+	case t.VSZ>>10 == p.VSZ && p.RSS < t.RSS>>10 && p.RSS >= (t.RSS-t.HeldBack)>>10:
 		d = c.group("sizes", "task", neither, "crash counts otherwise")
-		d.Because = "crash adds what each thread holds back in task_struct.rss_stat; kautopsy and /proc do not"
-		d.Checked = []string{"the difference is what the threads of each of them hold back"}
+		d.Because = "crash leaves out what threads hold back in task_struct.rss_stat, as /proc does, or of a child of vfork what those of its parent do"
+		d.Checked = []string{"the difference is not more than what is held back"}
 	case err != nil || again.VSZ != t.VSZ || again.RSS != t.RSS:
 		d = c.group("sizes", "task", kautopsyWrong, "kautopsy does not read the same twice")
 	default:
 		d = c.group("sizes", "task", crashWrong, "crash gives another size than the counters of their mm_struct")
 		d.Because = c.known("sizes")
-		d.Checked = []string{"the counters, read again, are kautopsy's; with what the threads hold back they are not crash's either"}
+		d.Checked = []string{"the counters, read again, are kautopsy's"}
 	}
 	d.example("PID %d %s: VSZ %d RSS %d KiB, crash says %d and %d", t.PID, t.Comm, t.VSZ>>10, t.RSS>>10, p.VSZ, p.RSS)
-}
-
-// heldBack are the bytes that the threads of a process have not yet added to its counters
-// (SPLIT_RSS_COUNTING, 2.6.34 to 6.1).
-func (c *comparison) heldBack(t kernel.Task) (bytes uint64) {
-	pages := int64(0)
-	for _, thread := range c.tasks {
-		if thread.TGID != t.TGID || thread.KernelThread {
-			continue
-		}
-		counts, err := thread.Member("rss_stat.count")
-		if err != nil {
-			return 0
-		}
-		for _, i := range []uint64{0, 1, 3} { // file, anonymous and shared memory
-			if o, err := counts.Index(i); err == nil {
-				n, _ := o.Int()
-				pages += n
-			}
-		}
-	}
-	return uint64(max(0, pages)) * uint64(c.k.PageSize())
 }
 
 // group is the difference of that kind, made when it is the first; it counts one more.

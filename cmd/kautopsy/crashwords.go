@@ -57,6 +57,8 @@ var insteadOf = map[string]string{
 	"mod -d":    "nothing was loaded that could be unloaded",
 	"runq -g":   "tasks of a group stand behind their group without it",
 	"search -k": "the kernel's memory is what is searched",
+	"vtop -k":   "addresses are the kernel's, but for those that only user space has",
+	"rd -k":     "addresses are the kernel's, but for those that only user space has",
 	"sys -p":    "kautopsy triage DUMP has the panic",
 }
 

@@ -20,6 +20,7 @@ import (
 
 type rdFlags struct {
 	dump                       *dumpFlags
+	user                       *userFlags
 	physical                   bool
 	w8, w16, w32, w64          bool
 	decimal, udecimal, noASCII bool
@@ -36,12 +37,13 @@ func rdCommand() command {
 	return command{
 		name: "rd", group: "Memory and types", args: "DUMP ADDRESS|SYMBOL [COUNT]",
 		short: "read memory",
-		long: `Prints COUNT words (1 by default) at a kernel address, in crash's form.
-Addresses are hexadecimal, with or without 0x; COUNT is decimal, or hexadecimal
-with 0x. Memory that is not in the dump ends the output and is named.`,
+		long: `Prints COUNT words (1 by default) at an address, in crash's form. Addresses are
+hexadecimal, with or without 0x; COUNT is decimal, or hexadecimal with 0x. An
+address of user space is one of the task that crashed, or of that which -c
+names. Memory that is not in the dump ends the output and is named.`,
 		example: "kautopsy rd /var/crash/vmcore linux_banner 16",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
-			f := &rdFlags{dump: addDumpFlags(fs)}
+			f := &rdFlags{dump: addDumpFlags(fs), user: addUserFlags(fs)}
 			fs.BoolVarP(&f.physical, "physical", "p", false, "the address is physical")
 			fs.BoolVar(&f.w8, "8", false, "bytes")
 			fs.BoolVar(&f.w16, "16", false, "16-bit words")
@@ -98,6 +100,13 @@ func (f *rdFlags) run(env *environment, args []string) error {
 	}
 	if r.at, err = f.start(env, k, rest[0]); err != nil {
 		return err
+	}
+	if !f.physical {
+		if r.of, err = f.user.process(env, k, r.at); err != nil {
+			return err
+		}
+	} else if f.user.set() {
+		return usagef("-p is for physical addresses, -u and -c for those of a process: one of them")
 	}
 	n, err := f.length(env, k, r, rest[1:])
 	if err != nil {
@@ -195,6 +204,7 @@ type reading struct {
 	k     *kernel.Kernel
 	f     *rdFlags
 	at    uint64
+	of    *userProcess // whose memory it is, nil for the kernel's
 	width int
 	order binary.ByteOrder
 	table *symbols.Table
@@ -218,9 +228,12 @@ func slabNames(env *environment, k *kernel.Kernel, full bool) func(uint64) strin
 
 func (r *reading) read(n int) (b []byte, err error) {
 	b = make([]byte, n)
-	if r.f.physical {
+	switch {
+	case r.f.physical:
 		n, err = r.k.Dump().ReadPhys(b, phys.Addr(r.at))
-	} else {
+	case r.of != nil:
+		n, err = r.of.read(b, r.at)
+	default:
 		n, err = r.k.ReadVirt(b, r.at)
 	}
 	return b[:n/r.width*r.width], err
@@ -353,8 +366,9 @@ func (r *reading) printJSON(b []byte, err error) error {
 		Schema   int              `json:"schema"`
 		Address  hexAddress       `json:"address"`
 		Physical bool             `json:"physical"`
+		PID      *int             `json:"pid,omitempty"` // of the process whose memory it is
 		Bytes    int              `json:"word_bytes"`
 		Words    []hexAddress     `json:"words"`
 		Missing  []kernel.Missing `json:"missing"`
-	}{schema, hexAddress(r.at), r.f.physical, r.width, words, missing("memory", err)})
+	}{schema, hexAddress(r.at), r.f.physical, r.of.pid(), r.width, words, missing("memory", err)})
 }

@@ -15,8 +15,9 @@ import (
 )
 
 type vmFlags struct {
-	dump *dumpFlags
-	json bool
+	dump  *dumpFlags
+	pages bool
+	json  bool
 }
 
 func vmCommand() command {
@@ -24,11 +25,14 @@ func vmCommand() command {
 		name: "vm", group: "Tasks", args: "DUMP [PID|TASK|COMM…]",
 		short: "address space of a process: what is mapped where",
 		long: `Without an argument, that of the task that was running when the kernel died.
-FLAGS are those of vm_area_struct; FILE is as /proc/PID/maps has it. The types
-are those in the dump itself, or in a vmlinux (--vmlinux).`,
+FLAGS are those of vm_area_struct; FILE is as /proc/PID/maps has it. -p goes
+through the page tables: the physical address of each page that is in memory,
+and FILE with an offset for one that is not and would be read from there. The
+types are those in the dump itself, or in a vmlinux (--vmlinux).`,
 		example: "kautopsy vm /var/crash/vmcore 1",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &vmFlags{dump: addDumpFlags(fs)}
+			fs.BoolVarP(&f.pages, "pages", "p", false, "where each page is")
 			fs.BoolVar(&f.json, "json", false, "JSON")
 			return f.run
 		},
@@ -41,6 +45,8 @@ type addressSpace struct {
 	mm   kernel.Object // no address: the task has none
 	pgd  uint64
 	vmas []mm.VMA
+	// pages are those of each mapping, where they are asked for.
+	pages [][]kernel.UserPages
 }
 
 func (f *vmFlags) run(env *environment, args []string) error {
@@ -58,8 +64,12 @@ func (f *vmFlags) run(env *environment, args []string) error {
 	var own []kernel.Missing // the tasks' were told already
 	for _, t := range tasks {
 		s, missing := readSpace(env, m, t)
-		spaces = append(spaces, s)
 		own = append(own, missing...)
+		if f.pages && s.mm.Addr != 0 {
+			s.pages, missing = mappedPages(env, k, s)
+			own = append(own, missing...)
+		}
+		spaces = append(spaces, s)
 	}
 	if f.json {
 		return printJSON(env.out, vmDocument(spaces, append(lack, told(env, own)...)))
@@ -68,7 +78,7 @@ func (f *vmFlags) run(env *environment, args []string) error {
 		if i > 0 {
 			fmt.Fprintln(env.out)
 		}
-		printSpace(env.out, s)
+		printSpace(env.out, s, k.PageSize())
 	}
 	told(env, own)
 	return nil
@@ -103,7 +113,7 @@ func readSpace(env *environment, m *mm.Memory, t kernel.Task) (s addressSpace, l
 }
 
 // printSpace prints crash's table.
-func printSpace(w io.Writer, s addressSpace) {
+func printSpace(w io.Writer, s addressSpace, pageSize int) {
 	t := s.task
 	fmt.Fprintf(w, "PID: %-8d TASK: %016x  CPU: %d    COMMAND: \"%s\"\n", t.PID, t.Addr, t.CPU, printable(t.Comm))
 	fmt.Fprintln(w, "       MM               PGD          RSS    TOTAL_VM")
@@ -113,10 +123,24 @@ func printSpace(w io.Writer, s addressSpace) {
 	}
 	size := func(n uint64) string { return strconv.FormatUint(n/1024, 10) + "k" }
 	fmt.Fprintf(w, "%016x  %016x  %5s  %7s\n", s.mm.Addr, s.pgd, size(t.RSS), size(t.VSZ))
-	fmt.Fprintln(w, "      VMA           START       END     FLAGS FILE")
-	for _, v := range s.vmas {
-		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("%016x %10x %10x %7x %s", v.Addr, v.Start, v.End, v.Flags, printable(v.Name)), " "))
+	if s.pages == nil {
+		fmt.Fprintln(w, vmaHead)
 	}
+	for i, v := range s.vmas {
+		if s.pages != nil {
+			fmt.Fprintln(w, vmaHead)
+		}
+		fmt.Fprintln(w, vmaRow(v))
+		if s.pages != nil {
+			printPages(w, v, s.pages[i], pageSize)
+		}
+	}
+}
+
+const vmaHead = "      VMA           START       END     FLAGS FILE"
+
+func vmaRow(v mm.VMA) string {
+	return strings.TrimRight(fmt.Sprintf("%016x %10x %10x %7x %s", v.Addr, v.Start, v.End, v.Flags, printable(v.Name)), " ")
 }
 
 type vmaJSON struct {
@@ -127,6 +151,12 @@ type vmaJSON struct {
 	Flags  hexAddress `json:"flags"`
 	Offset uint64     `json:"offset"`
 	File   string     `json:"file,omitempty"`
+
+	Pages []pageRunJSON `json:"pages,omitempty"`
+}
+
+func newVMAJSON(v mm.VMA) vmaJSON {
+	return vmaJSON{hexAddress(v.Addr), hexAddress(v.Start), hexAddress(v.End), v.Perms(), hexAddress(v.Flags), v.Offset, v.Name, nil}
 }
 
 type spaceJSON struct {
@@ -148,8 +178,12 @@ func vmDocument(spaces []addressSpace, lack []kernel.Missing) any {
 			at, pgd := hexAddress(s.mm.Addr), hexAddress(s.pgd)
 			j.MM, j.PGD = &at, &pgd
 		}
-		for _, v := range s.vmas {
-			j.VMAs = append(j.VMAs, vmaJSON{hexAddress(v.Addr), hexAddress(v.Start), hexAddress(v.End), v.Perms(), hexAddress(v.Flags), v.Offset, v.Name})
+		for i, v := range s.vmas {
+			a := newVMAJSON(v)
+			if s.pages != nil {
+				a.Pages = newPageRuns(s.pages[i])
+			}
+			j.VMAs = append(j.VMAs, a)
 		}
 		list = append(list, j)
 	}

@@ -9,17 +9,21 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/kernel/mm"
 	"github.com/kautopsy/kautopsy/phys"
 )
 
 func vtopCommand() command {
 	return command{
 		name: "vtop", group: "Memory and types", args: "DUMP ADDRESS|SYMBOL…",
-		short:   "physical address of a kernel address, with its page tables",
-		long:    "Where the page tables are not in the dump, the image's and the direct map's own\nrules still answer, and the reason is shown.",
+		short: "physical address of a virtual one, with its page tables",
+		long: `Where the page tables are not in the dump, the image's and the direct map's own
+rules still answer, and the reason is shown. An address of user space is looked
+up in the page tables of the task that crashed, or of that which -c names.`,
 		example: "kautopsy vtop /var/crash/vmcore init_task",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			df := addDumpFlags(fs)
+			uf := addUserFlags(fs)
 			asJSON := fs.Bool("json", false, "print JSON")
 			return func(env *environment, args []string) error {
 				k, rest, done, err := df.openKernel(env, args)
@@ -30,7 +34,7 @@ func vtopCommand() command {
 				if len(rest) == 0 {
 					return usagef("which address?")
 				}
-				return runVtop(env, k, rest, *asJSON)
+				return runVtop(env, k, uf, rest, *asJSON)
 			}
 		},
 	}
@@ -45,8 +49,12 @@ type translation struct {
 	Flags    []string    `json:"flags,omitempty"`
 	Steps    []vtopStep  `json:"steps,omitempty"`
 	Why      string      `json:"why,omitempty"`
+	PID      *int        `json:"pid,omitempty"` // of the process whose address it is
+
+	VMA *vmaJSON `json:"vma,omitempty"`
 
 	unmapped bool // the page tables say so
+	mapping  *mm.VMA
 }
 
 type vtopStep struct {
@@ -61,7 +69,7 @@ type vtopDocument struct {
 	Missing      []kernel.Missing `json:"missing"`
 }
 
-func runVtop(env *environment, k *kernel.Kernel, args []string, asJSON bool) error {
+func runVtop(env *environment, k *kernel.Kernel, uf *userFlags, args []string, asJSON bool) error {
 	docs := make([]translation, 0, len(args))
 	lack := []kernel.Missing{}
 	for i, arg := range args {
@@ -69,7 +77,16 @@ func runVtop(env *environment, k *kernel.Kernel, args []string, asJSON bool) err
 		if err != nil {
 			return err
 		}
-		t, err := translate(k, va)
+		p, err := uf.process(env, k, va)
+		if err != nil {
+			return err
+		}
+		t, err := translation{}, error(nil)
+		if p != nil {
+			t, err = p.translate(env, va)
+		} else {
+			t, err = translate(k, va)
+		}
 		if err != nil {
 			env.met(err)
 			env.warn("%v", err)
@@ -114,9 +131,7 @@ func translate(k *kernel.Kernel, va uint64) (translation, error) {
 		set(a, "direct map")
 	}
 	w, err := space.Walk(va)
-	for _, s := range w.Steps {
-		t.Steps = append(t.Steps, vtopStep{s.Level, hexAddress(s.Entry), hexAddress(s.Value)})
-	}
+	t.went(w)
 	rule := t.Physical
 	switch {
 	case errors.Is(err, phys.ErrUnmapped):
@@ -134,6 +149,13 @@ func translate(k *kernel.Kernel, va uint64) (translation, error) {
 		return t, nil
 	}
 	return t, err
+}
+
+// went notes the way through the page tables.
+func (t *translation) went(w kernel.Walk) {
+	for _, s := range w.Steps {
+		t.Steps = append(t.Steps, vtopStep{s.Level, hexAddress(s.Entry), hexAddress(s.Value)})
+	}
 }
 
 // print writes crash's form: the addresses, the way through the tables, the entry with its
@@ -158,6 +180,9 @@ func (t *translation) print(w io.Writer) {
 	}
 	if t.Why != "" && t.Physical != nil {
 		fmt.Fprintf(w, "\n%s\n", printable(t.Why))
+	}
+	if t.mapping != nil {
+		fmt.Fprintf(w, "\n%s\n%s\n", vmaHead, vmaRow(*t.mapping))
 	}
 }
 

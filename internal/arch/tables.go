@@ -28,6 +28,7 @@ type WalkError struct {
 	VA    uint64
 	Level string    // empty when the walk could not begin
 	Entry phys.Addr // of the entry that was absent or could not be read
+	Size  uint64    // of the run of addresses that the entry stands for, a power of 2; 0 without one
 	Err   error     // wraps exactly one of the reasons of package phys
 }
 
@@ -170,7 +171,7 @@ func (t tables) descend(va uint64, visit func(Step)) (e entry, at level, err err
 			err = phys.ErrUnmapped
 		}
 		if err != nil {
-			return entry{size: 1}, l, &WalkError{va, l.name, where, err}
+			return entry{size: 1}, l, &WalkError{va, l.name, where, l.size(), err}
 		}
 		base, at = e.addr, l
 	}

@@ -132,7 +132,7 @@ func (m *Memory) noAddress(p *Place) bool {
 		}
 		return p.say(PlaceNonCanonical, "no address (not canonical)")
 	}
-	if va>>63 == 0 {
+	if m.k.IsUser(va) {
 		return p.say(PlaceUser, "address of user space")
 	}
 	return false

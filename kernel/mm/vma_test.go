@@ -10,6 +10,7 @@ import (
 
 	"github.com/kautopsy/kautopsy/internal/guesttest"
 	"github.com/kautopsy/kautopsy/kernel/mm"
+	"github.com/kautopsy/kautopsy/phys"
 )
 
 // mapsLine is a line of /proc/PID/maps.
@@ -65,6 +66,57 @@ func TestVMAs(t *testing.T) {
 		}
 		if same < 40 || mappings < 300 {
 			t.Errorf("%d processes, %d mappings", same, mappings)
+		}
+	})
+}
+
+// TestUserPages: the pages of a process that its page tables map are as many as its counters
+// of resident memory say. What the kernel maps without a struct page is not counted there:
+// [vvar], the page of zeros that untouched memory reads as.
+func TestUserPages(t *testing.T) {
+	guesttest.Each(t, func(t *testing.T, g guesttest.Guest) {
+		m := mm.New(g.Kernel)
+		zeros := phys.Addr(0)
+		if sym, err := g.Kernel.Symbol("empty_zero_page"); err == nil {
+			zeros, _ = g.Kernel.Translate(sym.Addr)
+		}
+		processes, pages := 0, uint64(0)
+		for pid, task := range guesttest.Tasks(t, g.Kernel) {
+			space, err := m.AddressSpace(task)
+			if err != nil || pid != task.TGID {
+				continue
+			}
+			u, err := g.Kernel.UserMemory(space)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := uint64(0)
+			for v, err := range m.VMAs(t.Context(), space) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				at := v.Start
+				for p, err := range u.Pages(t.Context(), v.Start, v.End) {
+					if err != nil || p.Start != at || p.End <= at || p.End > v.End {
+						t.Fatalf("task %d: %#x-%#x behind %#x: %v", pid, p.Start, p.End, at, err)
+					}
+					at = p.End
+					if p.Mapped && p.Addr != zeros && !strings.HasPrefix(v.Name, "[vvar") {
+						got += p.End - p.Start
+					}
+				}
+				if at != v.End {
+					t.Errorf("task %d: pages up to %#x of %#x", pid, at, v.End)
+				}
+			}
+			if got != task.RSS {
+				t.Errorf("task %d (%s): %d bytes mapped, %d counted", pid, task.Comm, got, task.RSS)
+			}
+			processes++
+			pages += got / uint64(g.Kernel.PageSize())
+		}
+		if processes < 40 || pages < 2000 {
+			t.Errorf("%d processes, %d pages", processes, pages)
 		}
 	})
 }
