@@ -19,8 +19,9 @@ func convertCommand() command {
 		short: "write the dump in another form",
 		long: "Writes OUT as a kdump-compressed file, in any codec, or as ELF. Flattened\n" +
 			"streams and split sets become plain files; --flat and --split make them.\n" +
-			"OUT appears when it is whole; an existing file is kept unless --force. What\n" +
-			"is lost in a damaged dump is marked lost in OUT: exit 4.",
+			"OUT appears when it is whole; an existing file is kept unless --force. - is\n" +
+			"standard output, as a flattened stream. What is lost in a damaged dump is\n" +
+			"marked lost in OUT: exit 4.",
 		example: "kautopsy convert -f zstd --level 3 /var/crash/vmcore vmcore.zstd",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			df := addDumpFlags(fs)
@@ -38,13 +39,16 @@ func convertCommand() command {
 					return err
 				}
 				defer d.Close()
-				if len(rest) == 0 {
+				if len(rest) == 0 || rest[0] == "" {
 					return usagef("which file is to be written?")
 				}
 				if err := noMore(rest[1:]); err != nil {
 					return err
 				}
-				return c.run(env, d, rest[0])
+				release := holdOn(env)
+				err = c.run(env, d, rest[0])
+				release(err)
+				return err
 			}
 		},
 	}
@@ -99,14 +103,7 @@ func (c *convertFlags) run(env *environment, d *vmcore.Dump, name string) error 
 	if err != nil {
 		return err
 	}
-	names := []string{name}
-	if c.split > 1 {
-		names = nil
-		for i := range c.split {
-			names = append(names, fmt.Sprintf("%s.%d", name, i+1))
-		}
-	}
-	outs, err := createOutputs(d, names, c.force)
+	outs, err := c.create(env, d, name)
 	if err != nil {
 		return err
 	}
@@ -119,24 +116,46 @@ func (c *convertFlags) run(env *environment, d *vmcore.Dump, name string) error 
 	done, err := d.Convert(env.ctx, v, writers, bar.show)
 	bar.end()
 	if err != nil {
-		return err
+		return outs.named(err)
 	}
 	size, err := outs.commit(c.force)
 	if err != nil {
-		return err
+		return outs.named(err)
 	}
 	if done.Lost > 0 {
 		env.partial = true
 		env.warn("%d pages are lost in %s; they are marked so, and the new dump is marked incomplete", done.Lost, d.Name())
 	}
+	if outs.stream != nil {
+		return nil
+	}
 	if c.json {
 		return printJSON(env.out, convertDocument{
-			Schema: schema, File: d.Name(), Out: names, Size: size, Pages: done.Pages, Lost: done.Lost,
+			Schema: schema, File: d.Name(), Out: outs.names, Size: size, Pages: done.Pages, Lost: done.Lost,
 			Missing: append(missing("dump", d.Header.Problems...), gaps...),
 		})
 	}
-	fmt.Fprintf(env.out, "%s: %d pages, %s (%s before)\n", strings.Join(names, " "), done.Pages, bytesOf(uint64(size)), bytesOf(uint64(d.Size())))
+	fmt.Fprintf(env.out, "%s: %d pages, %s (%s before)\n", strings.Join(outs.names, " "), done.Pages, bytesOf(uint64(size)), bytesOf(uint64(d.Size())))
 	return nil
+}
+
+// create begins what is to be written: a file, the parts of a set, or standard output.
+func (c *convertFlags) create(env *environment, d *vmcore.Dump, name string) (*outputs, error) {
+	switch {
+	case name == "-" && (c.json || c.split > 1):
+		return nil, usagef("- takes one dump and nothing else: no --split, no --json")
+	case name == "-" && env.outTerm.is():
+		return nil, usagef("a dump is nothing for a terminal: kautopsy convert DUMP - | …")
+	case name == "-":
+		return &outputs{stream: env.out}, nil
+	case c.split == 1:
+		return createOutputs(d, []string{name}, c.force)
+	}
+	var names []string
+	for i := range c.split {
+		names = append(names, fmt.Sprintf("%s.%d", name, i+1))
+	}
+	return createOutputs(d, names, c.force)
 }
 
 // askKernel asks the kernel in the dump for what the dump itself does not say: its name,

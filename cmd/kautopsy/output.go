@@ -25,17 +25,19 @@ func writeOutput(env *environment, d *vmcore.Dump, name string, write func(io.Wr
 	defer outs.discard()
 	buf := bufio.NewWriter(outs.files[0])
 	if err := errors.Join(write(buf), buf.Flush()); err != nil {
-		return err
+		return outs.named(err)
 	}
 	_, err = outs.commit(true)
-	return err
+	return outs.named(err)
 }
 
-// outputs are files that are being written, under other names beside their own.
+// outputs are files that are being written, under other names beside their own; or a stream
+// alone, which is a flattened one.
 type outputs struct {
-	files []*os.File
-	names []string // what they become
-	flats []*flatOutput
+	files  []*os.File
+	names  []string // what they become
+	flats  []*flatOutput
+	stream io.Writer
 }
 
 // createOutputs begins files. Those of the dump itself are never replaced, others only when
@@ -50,7 +52,7 @@ func createOutputs(d *vmcore.Dump, names []string, force bool) (*outputs, error)
 		f, err := createBeside(name)
 		if err != nil {
 			o.discard()
-			return nil, err
+			return nil, renamed(err, name)
 		}
 		o.files = append(o.files, f)
 	}
@@ -90,20 +92,30 @@ type flatOutput struct {
 
 // writers are what a conversion writes to.
 func (o *outputs) writers(flat bool) (out []io.WriterAt, err error) {
+	if o.stream != nil {
+		w, err := o.flatten(o.stream)
+		return []io.WriterAt{w}, err
+	}
 	for _, f := range o.files {
 		if !flat {
 			out = append(out, f)
 			continue
 		}
-		buf := bufio.NewWriterSize(f, 256<<10)
-		w, err := diskdump.NewFlatWriter(buf)
+		w, err := o.flatten(f)
 		if err != nil {
 			return nil, err
 		}
-		o.flats = append(o.flats, &flatOutput{w, buf})
 		out = append(out, w)
 	}
 	return out, nil
+}
+
+// flatten begins a flattened stream.
+func (o *outputs) flatten(to io.Writer) (io.WriterAt, error) {
+	buf := bufio.NewWriterSize(to, 256<<10)
+	w, err := diskdump.NewFlatWriter(buf)
+	o.flats = append(o.flats, &flatOutput{w, buf})
+	return w, err
 }
 
 // commit brings the files to the disk and gives them their names; size is that of all.
@@ -131,8 +143,34 @@ func (o *outputs) commit(force bool) (size int64, err error) {
 			return 0, err
 		}
 	}
+	if o.files == nil {
+		return 0, nil
+	}
 	o.files = nil
 	return size, syncFolder(filepath.Dir(o.names[0]))
+}
+
+// named is an error in the words of who asked for the files: not of the names that they have
+// until they are whole.
+func (o *outputs) named(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		for i, f := range o.files {
+			if f.Name() == pe.Path {
+				return renamed(err, o.names[i])
+			}
+		}
+	}
+	return err
+}
+
+// renamed is an error about a file under another name.
+func renamed(err error, name string) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return &fs.PathError{Op: pe.Op, Path: name, Err: pe.Err}
+	}
+	return err
 }
 
 // publish gives a file its name. Without force a file that has got that name meanwhile

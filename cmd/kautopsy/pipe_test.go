@@ -53,7 +53,8 @@ func TestFullDisk(t *testing.T) {
 		t.Skip(err)
 	}
 	defer full.Close()
-	for _, args := range [][]string{{"version"}, {"log", tiny(t, "vmcore.zlib")}, {"sym", "-l", tiny(t, "vmcore.zlib")}} {
+	vmcore := tiny(t, "vmcore.zlib")
+	for _, args := range [][]string{{"version"}, {"log", vmcore}, {"sym", "-l", vmcore}, {"convert", vmcore, "-"}} {
 		var errs bytes.Buffer
 		c := process(t, args...)
 		c.Stdout, c.Stderr = full, &errs
