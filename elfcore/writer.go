@@ -176,8 +176,7 @@ func (k *Writer) writeHeaders() error {
 	if k.plan.Incomplete && k.plan.Machine != machinePPC64 {
 		nums["e_flags"] = 1
 	}
-	page := int64(k.plan.PageSize)
-	k.start = (after + int64(len(k.plan.Notes)) + page - 1) / page * page
+	k.start = firstPage(after + int64(len(k.plan.Notes)))
 	out := bin.Appender{W: k.w}
 	out.Write(ehdr.Encode(k.head.abi(), 0, nums, map[string]string{"e_ident": k.ident()}))
 	notes := phdr{typ: ptNote, offset: uint64(after), filesz: uint64(len(k.plan.Notes)), memsz: uint64(len(k.plan.Notes))}
@@ -195,6 +194,17 @@ func (k *Writer) writeHeaders() error {
 	out.Write(k.plan.Notes)
 	k.data = bin.Appender{W: k.w, At: k.start}
 	return out.Flush()
+}
+
+// firstPage is where the pages begin that follow what ends at a place: not on a boundary of
+// pages. makedumpfile to 1.7.8 maps files whose PT_LOADs begin there, as /proc/vmcore, as far as
+// p_memsz reaches, and loses its way in them (SIGBUS); others, as it writes them, it reads.
+func firstPage(end int64) int64 {
+	const line, page = 64, 4096
+	if end = (end + line - 1) / line * line; end%page == 0 {
+		end += line
+	}
+	return end
 }
 
 // place gives the PT_LOADs their places in the file. One without bytes has none: several

@@ -128,6 +128,19 @@ func TestLibkdumpfileConverted(t *testing.T) {
 	}
 }
 
+// TestMakedumpfileConverted: makedumpfile filters what we write, as it does its own. Debian's knows
+// neither snappy nor zstd.
+func TestMakedumpfileConverted(t *testing.T) {
+	from := open(t, tiny+"vmcore.zlib", nil)
+	for _, c := range targets() {
+		if c.Codec != "snappy" && c.Codec != "zstd" && (c.Format == "elf" || !testing.Short()) {
+			t.Run(c.Format+c.Codec, func(t *testing.T) {
+				refiltered(t, convert(t, from, c, 1, false).names[0], t.TempDir())
+			})
+		}
+	}
+}
+
 // overfiltered are pages of a newer kernel that an older makedumpfile takes for user data.
 func overfiltered(t *testing.T, truth string) map[phys.PFN]bool {
 	t.Helper()
