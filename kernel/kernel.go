@@ -11,7 +11,7 @@
 //	value.go     values with all their members, value_text.go prints them; expr.go names them as C does
 //	search.go    values and texts in all of memory
 //	log.go       the log, whichever of its three forms the kernel has
-//	system.go    the banner: release, date, load, tasks, memory
+//	system.go    the banner: release, date, load, tasks, memory; dmi.go: the machine as its firmware names it
 //	cpus.go      which processors were online, and whose registers the notes hold; percpu.go their variables
 //	task.go      tasks, by the types; task_args.go, task_times.go what else is known of them
 //	user.go      the memory of processes

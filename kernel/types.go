@@ -69,10 +69,13 @@ func (k *Kernel) Types() (symbols.Types, error) {
 	switch {
 	case derr == nil:
 		return ts, nil
-	case errors.Is(derr, dwarf.ErrNoDebug):
-		return nil, err
+	case !errors.Is(derr, dwarf.ErrNoDebug):
+		err = fmt.Errorf("%w; %w", err, derr)
 	}
-	return nil, fmt.Errorf("%w; %w", err, derr)
+	if k.info == nil { // why the rest is so: no kernel may be in the dump at all
+		err = fmt.Errorf("%w; %w", k.needInfo(), err)
+	}
+	return nil, err
 }
 
 // debugTypes are the types of a module's debug information, or of the kernel's.

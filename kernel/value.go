@@ -170,8 +170,12 @@ func (r *valueReader) array(v *Value, m symbols.Member, t *symbols.Type, depth i
 		part.Offset = m.Offset + 8*i*size
 		p := r.value(part, depth+1)
 		p.Count = next - i
-		v.Parts = append(v.Parts, p)
 		i = next
+		if n := len(v.Parts); n > 0 && phys.Reason(p.Err) != nil && phys.Reason(p.Err) == phys.Reason(v.Parts[n-1].Err) {
+			v.Parts[n-1].Count += p.Count // absent for one reason: said once
+			continue
+		}
+		v.Parts = append(v.Parts, p)
 	}
 }
 

@@ -19,6 +19,7 @@ type devFlags struct {
 	disks  bool
 	ports  bool
 	memory bool
+	pci    bool
 	json   bool
 }
 
@@ -28,13 +29,16 @@ func devCommand() command {
 		short: "character and block devices, disk I/O, I/O ports",
 		long: `Lists the majors as /proc/devices does, with the addresses of their struct cdev
 or gendisk and the names of their operations. With -d what the disks did, and
-the requests that their drivers had not ended: a disk that hangs has some.`,
+the requests that their drivers had not ended: a disk that hangs has some. With
+-p the PCI devices: the address of each struct pci_dev, class, vendor and device
+as lspci -n has them, interrupt, driver. --json has their memory and ports.`,
 		example: "kautopsy dev -d /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &devFlags{dump: addDumpFlags(fs)}
 			fs.BoolVarP(&f.disks, "disks", "d", false, "disks: requests in flight, statistics")
 			fs.BoolVarP(&f.ports, "ioports", "i", false, "I/O ports, as /proc/ioports")
 			fs.BoolVarP(&f.memory, "iomem", "m", false, "physical addresses, as /proc/iomem")
+			fs.BoolVarP(&f.pci, "pci", "p", false, "PCI devices and their drivers")
 			fs.BoolVar(&f.json, "json", false, "JSON")
 			return f.run
 		},
@@ -46,6 +50,7 @@ type devices struct {
 	chars, blocks []device.Major
 	disks         []disk
 	ports, memory []device.Resource
+	pci           []device.PCIDevice
 }
 
 // disk is a disk with what its driver had to do.
@@ -71,7 +76,10 @@ func (f *devFlags) run(env *environment, args []string) error {
 	if f.json || f.memory {
 		d.memory = ranges(device.Memory(env.ctx, k), lack)
 	}
-	majors := !f.disks && !f.ports && !f.memory
+	if f.json || f.pci {
+		d.pci = pciDevices(env, k, lack)
+	}
+	majors := !f.disks && !f.ports && !f.memory && !f.pci
 	if f.json || majors {
 		d.chars, err = device.CharMajors(env.ctx, k)
 		lack.add("character devices", err)
@@ -81,7 +89,7 @@ func (f *devFlags) run(env *environment, args []string) error {
 	if f.json || f.disks || majors {
 		d.readDisks(env, k, lack)
 	}
-	if n := len(d.chars) + len(d.blocks) + len(d.disks) + len(d.ports) + len(d.memory); n == 0 && len(lack.list) > 0 {
+	if n := len(d.chars) + len(d.blocks) + len(d.disks) + len(d.ports) + len(d.memory) + len(d.pci); n == 0 && len(lack.list) > 0 {
 		return lack.list[0].Err
 	}
 	switch {
@@ -91,6 +99,9 @@ func (f *devFlags) run(env *environment, args []string) error {
 		d.printMajors(env.out)
 	case f.disks:
 		d.printDisks(env.out)
+	}
+	if f.pci {
+		d.printPCI(env.out)
 	}
 	for _, r := range append(d.ports, d.memory...) {
 		fmt.Fprintln(env.out, printable(r.String()))
@@ -255,8 +266,9 @@ func (d devices) document(missing []kernel.Missing) any {
 		Disks   []devDisk        `json:"disks"`
 		Ports   []devRange       `json:"ioports"`
 		Memory  []devRange       `json:"iomem"`
+		PCI     []devPCI         `json:"pci"`
 		Missing []kernel.Missing `json:"missing"`
-	}{schema, majorEntries(d.chars), majorEntries(d.blocks), d.diskEntries(), rangeEntries(d.ports), rangeEntries(d.memory), missing}
+	}{schema, majorEntries(d.chars), majorEntries(d.blocks), d.diskEntries(), rangeEntries(d.ports), rangeEntries(d.memory), d.pciEntries(), missing}
 }
 
 func majorEntries(list []device.Major) []devMajor {

@@ -13,6 +13,7 @@ import (
 type kmemFlags struct {
 	dump     *dumpFlags
 	slabs    bool
+	objects  bool
 	info     bool
 	vmalloc  bool
 	zones    bool
@@ -35,12 +36,15 @@ What the CPUs have not yet added to the kernel's counters is in the numbers
 here and not in those of /proc. With -s come the slab caches, those that take
 the most memory first, or only the named ones. ALLOCATED does not count free
 objects that are kept ready for CPUs, which /proc/slabinfo counts as active.
+-S lists the objects of the named caches slab by slab, those in use in brackets,
+or of the slab that an ADDRESS is in; -s ADDRESS shows that object alone.
 The types are those in the dump itself, or in a vmlinux (--vmlinux).`,
 		example: "kautopsy kmem /var/crash/vmcore ffff88810a3c4e00",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &kmemFlags{dump: addDumpFlags(fs)}
 			fs.BoolVarP(&f.info, "info", "i", false, "how much memory is used for what")
 			fs.BoolVarP(&f.slabs, "slabs", "s", false, "slab caches, all or those named")
+			fs.BoolVarP(&f.objects, "objects", "S", false, "slab caches that are named, with their objects")
 			fs.BoolVarP(&f.vmalloc, "vmalloc", "v", false, "areas of the vmalloc range")
 			fs.BoolVarP(&f.zones, "zones", "z", false, "zones of memory, with their counters")
 			fs.BoolVarP(&f.nodes, "nodes", "n", false, "nodes of memory and their zones")
@@ -61,8 +65,10 @@ func (f *kmemFlags) run(env *environment, args []string) error {
 	defer done()
 	m := mm.New(k)
 	switch {
+	case f.objects:
+		return f.runObjects(env, k, m, rest)
 	case f.slabs:
-		return f.runSlabs(env, m, rest)
+		return f.runSlabs(env, k, m, rest)
 	case f.info:
 		return f.runInfo(env, m)
 	case f.vmalloc:

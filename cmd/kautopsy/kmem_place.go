@@ -69,7 +69,7 @@ func printPlace(w io.Writer, p mm.Place, table *symbols.Table) {
 		if g.Order > 0 {
 			fmt.Fprintf(w, "  order %d", g.Order)
 		}
-		fmt.Fprintf(w, "\n  flags     %x  %s\n", g.Flags, strings.Join(g.FlagNames(), ","))
+		fmt.Fprintf(w, "\n%s\n", strings.TrimRight(fmt.Sprintf("  flags     %x  %s", g.Flags, strings.Join(g.FlagNames(), ",")), " "))
 	}
 	if p.Phys != nil {
 		fmt.Fprintf(w, "  physical  %x\n", uint64(*p.Phys))
@@ -200,15 +200,8 @@ func newPlaceJSON(p mm.Place, table *symbols.Table) placeJSON {
 		j.Physical = &at
 	}
 	if o := p.Slab; o != nil {
-		state := "allocated"
-		switch {
-		case o.Free:
-			state = "free"
-		case o.StateErr != nil, o.Index < 0:
-			state = "unknown"
-		}
 		j.Object = &objectJSON{
-			Cache: o.Cache.Name, Start: hexAddress(o.Addr), Size: o.Cache.ObjectSize, Index: o.Index, State: state, Where: o.Where,
+			Cache: o.Cache.Name, Start: hexAddress(o.Addr), Size: o.Cache.ObjectSize, Index: o.Index, State: objectState(o), Where: o.Where,
 			Alloc: newTrackJSON(o.Alloc, table), Freed: newTrackJSON(o.Freed, table), CacheAt: hexAddress(o.Cache.Addr),
 		}
 	}
@@ -226,6 +219,17 @@ func newPlaceJSON(p mm.Place, table *symbols.Table) placeJSON {
 		}
 	}
 	return j
+}
+
+// objectState says in a word whether an object was in use.
+func objectState(o *mm.SlabObject) string {
+	switch {
+	case o.Free:
+		return "free"
+	case o.StateErr != nil, o.Index < 0:
+		return "unknown"
+	}
+	return "allocated"
 }
 
 func newAreaJSON(a mm.Area, table *symbols.Table) *areaJSON {

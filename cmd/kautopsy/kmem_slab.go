@@ -6,14 +6,13 @@ import (
 	"io"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/kautopsy/kautopsy/kernel"
 	"github.com/kautopsy/kautopsy/kernel/mm"
 )
 
-// runSlabs prints the slab caches.
-func (f *kmemFlags) runSlabs(env *environment, m *mm.Memory, names []string) error {
+// runSlabs prints the slab caches; of an address its cache and its object, as crash does.
+func (f *kmemFlags) runSlabs(env *environment, k *kernel.Kernel, m *mm.Memory, names []string) error {
 	caches, err := m.Caches(env.ctx)
 	if len(caches) == 0 {
 		return err
@@ -24,7 +23,7 @@ func (f *kmemFlags) runSlabs(env *environment, m *mm.Memory, names []string) err
 	}
 	caches = slices.DeleteFunc(slices.Clone(caches), func(c *mm.Cache) bool { return !matches(c.Name, names) })
 	if len(caches) == 0 {
-		return fmt.Errorf("no slab cache %s", strings.Join(names, " "))
+		return f.runObjects(env, k, m, names)
 	}
 	for _, c := range caches {
 		if c.Err != nil {
@@ -34,7 +33,11 @@ func (f *kmemFlags) runSlabs(env *environment, m *mm.Memory, names []string) err
 	slices.SortStableFunc(caches, func(a, b *mm.Cache) int { return cmp.Compare(b.Bytes(), a.Bytes()) })
 	lack = told(env, lack)
 	if f.json {
-		return printJSON(env.out, slabDocument(caches, lack))
+		list := make([]slabCache, 0, len(caches))
+		for _, c := range caches {
+			list = append(list, newSlabCache(c))
+		}
+		return printJSON(env.out, slabDocument(list, lack))
 	}
 	printSlabs(env.out, caches)
 	return nil
@@ -72,16 +75,17 @@ type slabCache struct {
 	Allocated  uint64     `json:"allocated"`
 	Bytes      uint64     `json:"bytes"`
 	Users      int        `json:"users"`
+	Contents   []slabJSON `json:"contents,omitempty"` // with -S
 }
 
-func slabDocument(caches []*mm.Cache, lack []kernel.Missing) any {
-	list := make([]slabCache, 0, len(caches))
-	for _, c := range caches {
-		list = append(list, slabCache{
-			c.Name, hexAddress(c.Addr), c.ObjectSize, c.Size, c.SlabSize, c.PerSlab, c.Slabs, c.Partial,
-			c.Objects, c.Active, c.Allocated, c.Bytes(), c.Users,
-		})
+func newSlabCache(c *mm.Cache) slabCache {
+	return slabCache{
+		c.Name, hexAddress(c.Addr), c.ObjectSize, c.Size, c.SlabSize, c.PerSlab, c.Slabs, c.Partial,
+		c.Objects, c.Active, c.Allocated, c.Bytes(), c.Users, nil,
 	}
+}
+
+func slabDocument(list []slabCache, lack []kernel.Missing) any {
 	return struct {
 		Schema  int              `json:"schema"`
 		Slabs   []slabCache      `json:"slabs"`

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,11 +16,15 @@ import (
 func sysCommand() command {
 	return command{
 		name: "sys", group: "The system", args: "DUMP",
-		short:   "the banner: release, date, load, tasks, memory, panic",
-		long:    "crash's banner as far as symbols and the log tell it; what is not known is left\nout and said on stderr.",
+		short: "the banner: release, date, load, tasks, memory, panic",
+		long: `crash's banner as far as symbols and the log tell it; what is not known is left
+out and said on stderr. -i shows the texts by which the firmware names the
+machine (DMI), with its serial numbers; -t what taints the kernel.`,
 		example: "kautopsy sys /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			df := addDumpFlags(fs)
+			dmi := fs.BoolP("dmi", "i", false, "the machine as its firmware names it")
+			taint := fs.BoolP("taint", "t", false, "what taints the kernel")
 			asJSON := fs.Bool("json", false, "print JSON")
 			return func(env *environment, args []string) error {
 				k, done, err := df.openAlone(env, args)
@@ -27,6 +32,14 @@ func sysCommand() command {
 					return err
 				}
 				defer done()
+				switch {
+				case *dmi && *taint:
+					return usagef("either -i or -t")
+				case *dmi:
+					return runDMI(env, k, *asJSON)
+				case *taint:
+					return runTaint(env, k, *asJSON)
+				}
 				return runSys(env, k, *asJSON)
 			}
 		},
@@ -42,6 +55,9 @@ func runSys(env *environment, k *kernel.Kernel, asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	if s.Tasks == 0 {
+		countTasks(env, k, &s)
+	}
 	env.partial = env.partial || kernel.Damaged(s.Missing)
 	if asJSON {
 		return printJSON(env.out, sysDocument(k, s, rep))
@@ -53,6 +69,21 @@ func runSys(env *environment, k *kernel.Kernel, asJSON bool) error {
 		}
 	}
 	return nil
+}
+
+// countTasks counts the tasks of a kernel that does not name its counter of them.
+func countTasks(env *environment, k *kernel.Kernel, s *kernel.System) {
+	n := 0
+	for t, err := range k.Tasks(env.ctx) {
+		if err != nil {
+			return
+		}
+		if t.Addr != 0 {
+			n++
+		}
+	}
+	s.Tasks = n
+	s.Missing = slices.DeleteFunc(s.Missing, func(m kernel.Missing) bool { return m.What == "tasks" })
 }
 
 // warnedMissing is how many missing things are told with their reason; JSON has them all.

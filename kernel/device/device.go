@@ -1,12 +1,13 @@
 // Package device answers which devices a kernel knew when it died: the majors of character
 // and block devices with their drivers, the disks and partitions with what they did and
-// what they still had to do, and the trees of I/O ports and memory. It needs the kernel's
+// what they still had to do, the trees of I/O ports and memory, the PCI devices. It needs the kernel's
 // types and the names of its variables.
 //
 //	chrdevs[major%255] -> char_device_struct -> …       cdev_map -> cdev -> ops
 //	major_names[major%255] -> blk_major_name -> …
 //	block_class -> klist of devices -> block_device (5.11 on) or hd_struct -> gendisk
 //	iomem_resource, ioport_resource -> child, sibling
+//	pci_root_buses -> pci_bus -> devices, children
 package device
 
 import (

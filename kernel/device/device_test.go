@@ -55,6 +55,38 @@ func TestMajors(t *testing.T) {
 	})
 }
 
+// TestPCIDevices: /proc/bus/pci/devices, which has them in the order in which they were found.
+func TestPCIDevices(t *testing.T) {
+	guesttest.Each(t, func(t *testing.T, g guesttest.Guest) {
+		var got []string
+		for d, err := range device.PCIDevices(t.Context(), g.Kernel) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			line := fmt.Sprintf("%02x%02x\t%04x%04x\t%x", d.Bus, d.DevFn, d.Vendor, d.Device, d.IRQ)
+			for _, r := range d.Regions {
+				line += fmt.Sprintf("\t%16x", r.Start|r.Flags&0xf)
+			}
+			for _, r := range d.Regions {
+				line += fmt.Sprintf("\t%16x", r.Size())
+			}
+			got = append(got, line+"\t"+d.Driver)
+			if want := fmt.Sprintf(":%02x:%02x.%d", d.Bus, d.DevFn>>3, d.DevFn&7); !strings.HasSuffix(d.Name, want) {
+				t.Errorf("%s is not %s", d.Name, want)
+			}
+			if d.DevFn == 0 && d.ClassName() != "bridge" {
+				t.Errorf("%s: class %06x, %q", d.Name, d.Class, d.ClassName())
+			}
+		}
+		want := strings.Split(strings.TrimSuffix(g.Truth(t, "pci-devices"), "\n"), "\n")
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
 // disks are the disks and partitions by name.
 func disks(t *testing.T, k *kernel.Kernel) map[string]device.Disk {
 	t.Helper()
