@@ -16,7 +16,8 @@ import (
 )
 
 // Task is one task_struct: a thread of a process, a kernel thread, or the idle task of a
-// CPU. Object asks it what the fields do not have.
+// CPU. Object asks it what the fields do not have. What could not be read is -1 in numbers
+// that can be 0, StateUnknown, and elsewhere empty.
 type Task struct {
 	Object
 
@@ -30,6 +31,7 @@ type Task struct {
 	KernelThread    bool
 	Start           time.Duration // since boot
 	VSZ, RSS        uint64        // bytes; 0 for kernel threads
+	MemoryErr       error         // why VSZ and RSS, or RSS, are not known
 	HeldBack        uint64        // bytes of RSS that /proc leaves out: what threads have not yet added (until 6.1)
 }
 
@@ -137,7 +139,7 @@ func (r *taskReader) idle(ctx context.Context, yield func(Task, error) bool) boo
 			var o Object
 			if o, err = rq.Follow("idle"); err == nil {
 				t, terr := r.task(o)
-				t.Idle, t.KernelThread, t.PPID, t.Parent = true, true, 0, r.first.Addr
+				t.Idle, t.KernelThread, t.PPID, t.Parent, t.PID, t.CPU = true, true, 0, r.first.Addr, 0, cpu
 				if !yield(t, terr) {
 					return false
 				}
@@ -244,24 +246,47 @@ func (r *taskReader) task(o Object) (Task, error) {
 	t := Task{Object: o}
 	f := o.Fields()
 	t.PID, t.TGID, t.Comm = int(f.Int("pid")), int(f.Int("tgid")), f.Text("comm")
-	r.pids[t.PID] = true
 	t.State = TaskState(f.Uint("__state", "state")&0xffff) | TaskState(f.Uint("exit_state"))
 	t.CPU = int(f.Uint("thread_info.cpu", "cpu"))
 	t.OnCPU = f.Uint("on_cpu") != 0 && !r.k.offline(t.CPU)
 	t.KernelThread = f.Uint("flags")&flagKthread != 0
 	t.Start = time.Duration(f.Uint("start_time"))
 	err := f.Err()
+	if err != nil {
+		t.unknown()
+	} else {
+		r.pids[t.PID] = true
+	}
+	t.PPID = -1
 	if parent, perr := o.Follow("real_parent"); perr == nil {
 		pid, perr := parent.Int("tgid", "pid")
-		t.Parent, t.PPID, err = parent.Addr, int(pid), cmp.Or(err, perr)
+		if t.Parent = parent.Addr; perr == nil {
+			t.PPID = int(pid)
+		}
+		err = cmp.Or(err, perr)
 	}
-	if merr := r.memory(&t); merr != nil {
-		err = errors.Join(err, merr)
+	if t.MemoryErr = r.memory(&t); t.MemoryErr != nil {
+		err = errors.Join(err, t.MemoryErr)
 	}
 	if err != nil {
 		err = fmt.Errorf("task %#x: %w", o.Addr, err)
 	}
 	return t, err
+}
+
+// unknown marks the numbers that could not be read: a 0 would be one of the kernel's.
+func (t *Task) unknown() {
+	for member, n := range map[string]*int{"pid": &t.PID, "tgid": &t.TGID} {
+		if _, err := t.Int(member); err != nil {
+			*n = -1
+		}
+	}
+	if _, err := t.Uint("thread_info.cpu", "cpu"); err != nil {
+		t.CPU = -1
+	}
+	if _, err := t.Uint("__state", "state"); err != nil {
+		t.State = StateUnknown
+	}
 }
 
 // Stack unwinds a task: from the registers of its CPU when it ran, else from where it went

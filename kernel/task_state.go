@@ -18,6 +18,9 @@ const (
 	stateNew             TaskState = 0x800
 	stateLockWait        TaskState = 0x1000 // on a sleeping spinlock, 5.15 on
 	stateFrozen          TaskState = 0x8000 // 6.1 on
+
+	// StateUnknown is that of a task whose state could not be read.
+	StateUnknown TaskState = 1 << 63
 )
 
 // stateNames in the order in which crash's ps and the kernel look at the bits, the highest
@@ -26,6 +29,7 @@ var stateNames = []struct {
 	bits          TaskState
 	letter, short string
 }{
+	{StateUnknown, "?", "??"},
 	{stateUninterruptible | stateNoLoad, "I", "ID"},
 	{stateParked, "P", "PA"},
 	{stateZombie, "Z", "ZO"},
@@ -43,7 +47,7 @@ var stateNames = []struct {
 func TaskStates() []string {
 	all := []string{"RU"}
 	for _, n := range stateNames {
-		if !slices.Contains(all, n.short) {
+		if n.bits != StateUnknown && !slices.Contains(all, n.short) {
 			all = append(all, n.short)
 		}
 	}
@@ -60,10 +64,10 @@ func (s TaskState) name() (letter, short string) {
 	return "R", "RU"
 }
 
-// Letter is the state as /proc/PID/stat has it: R, S, D, T, t, X, Z, P or I.
+// Letter is the state as /proc/PID/stat has it: R, S, D, T, t, X, Z, P or I; ? if not known.
 func (s TaskState) Letter() string { letter, _ := s.name(); return letter }
 
-// String is the state as crash's ps has it: RU, IN, UN, ST, TR, DE, ZO, PA or ID.
+// String is the state as crash's ps has it: RU, IN, UN, ST, TR, DE, ZO, PA or ID; ?? if not known.
 func (s TaskState) String() string { _, short := s.name(); return short }
 
 // Blocked tells whether the task waits where no signal reaches it, and counts as load.

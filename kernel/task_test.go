@@ -1,13 +1,16 @@
 package kernel_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/kautopsy/kautopsy/internal/guesttest"
 	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/phys"
 )
 
 // statTasks are the tasks of the guest's /proc/PID/task/TID/stat, by TID, as "comm ppid".
@@ -115,6 +118,30 @@ func residentSets(text string) map[int]uint64 {
 		}
 	}
 	return out
+}
+
+// TestLostTask: what could not be read of a task is told to be unknown, and is no task 0 that
+// runs on CPU 0.
+func TestLostTask(t *testing.T) {
+	lost := guesttest.Tasks(t, guesttest.Tiny(t).Kernel)[1].Addr
+	k := guesttest.Altered(t, func(_ *kernel.Kernel, m guesttest.Memory) { m.Lose(lost) })
+	found := false
+	for task, err := range k.Tasks(t.Context()) {
+		if task.Addr != lost {
+			continue
+		}
+		found = true
+		if !errors.Is(err, phys.ErrLost) || task.PID != -1 || task.TGID != -1 || task.PPID != -1 || task.CPU != -1 || task.OnCPU ||
+			task.State != kernel.StateUnknown || task.State.String() != "??" || task.Comm != "" || !errors.Is(task.MemoryErr, phys.ErrLost) {
+			t.Errorf("%+v, %v", task, err)
+		}
+	}
+	if !found {
+		t.Error("the task is not there")
+	}
+	if slices.Contains(kernel.TaskStates(), "??") {
+		t.Error("a state that can be asked for")
+	}
 }
 
 // TestTaskStates: the letters are those of /proc, the words those of crash.

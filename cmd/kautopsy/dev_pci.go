@@ -35,7 +35,7 @@ func (d devices) printPCI(w io.Writer) {
 
 type devPCI struct {
 	PCIDev    hexAddress  `json:"pci_dev"`
-	Address   string      `json:"address"`
+	Name      string      `json:"name"`
 	Class     hexAddress  `json:"class"`
 	Vendor    hexAddress  `json:"vendor"`
 	Device    hexAddress  `json:"device"`

@@ -72,7 +72,7 @@ var documents = []struct {
 	},
 	{
 		[]string{"dev"},
-		"schema char block disks ioports iomem missing",
+		"schema char block disks ioports iomem pci missing",
 		map[string]string{
 			"char":        "major minor minors name cdev operations",
 			"block":       "major minor name",

@@ -149,17 +149,33 @@ func (p *psPrinter) table() {
 		if t.KernelThread {
 			name = "[" + name + "]"
 		}
-		share := 0.0
-		if memory > 0 {
-			share = 100 * float64(t.RSS) / float64(memory)
+		if t.Comm == "" && t.PID < 0 {
+			name = "?"
 		}
 		at := t.Addr
 		if p.f.stack {
 			at, _ = t.SP()
 		}
-		fmt.Fprintf(p.env.out, "%s %7d %7d %3d  %16x  %-2s %5.1f %8d %8d  %s\n",
-			mark, t.PID, t.PPID, t.CPU, at, t.State, share, t.VSZ/1024, t.RSS/1024, name)
+		share, vsz, rss := psMemory(t, memory)
+		fmt.Fprintf(p.env.out, "%s %7s %7s %3s  %16x  %-2s %5s %8s %8s  %s\n",
+			mark, known(t.PID), known(t.PPID), known(t.CPU), at, t.State, share, vsz, rss, name)
 	}
+}
+
+// psMemory is what a process has of the machine's memory, in percent, and its sizes in KiB;
+// "?" where that could not be read.
+func psMemory(t kernel.Task, memory uint64) (share, vsz, rss string) {
+	vsz, rss, share = fmt.Sprint(t.VSZ/1024), fmt.Sprint(t.RSS/1024), "0.0"
+	if memory > 0 {
+		share = fmt.Sprintf("%.1f", 100*float64(t.RSS)/float64(memory))
+	}
+	if t.MemoryErr != nil {
+		share, rss = "?", "?"
+		if t.VSZ == 0 {
+			vsz = "?"
+		}
+	}
+	return share, vsz, rss
 }
 
 // printStates counts the tasks by state, as crash's ps -S.

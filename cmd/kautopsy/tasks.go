@@ -39,7 +39,7 @@ func allTasks(env *environment, k *kernel.Kernel) (tasks []kernel.Task, missing 
 	if len(missing) > 0 {
 		env.warn("%s could not be read in full; the first: %s", count(len(missing), "task"), missing[0].Why)
 	}
-	slices.SortStableFunc(tasks, func(a, b kernel.Task) int { return cmp.Compare(a.PID, b.PID) })
+	slices.SortStableFunc(tasks, func(a, b kernel.Task) int { return cmp.Compare(uint(a.PID), uint(b.PID)) }) // -1, not known, last
 	return tasks, missing, nil
 }
 
@@ -212,5 +212,13 @@ func meet[K comparable](a, b map[K]bool) bool {
 
 // taskHead is crash's line above what it says of a task.
 func taskHead(t kernel.Task) string {
-	return fmt.Sprintf("PID: %-8d TASK: %016x  CPU: %-3d  COMMAND: %q", t.PID, t.Addr, t.CPU, printable(t.Comm))
+	return fmt.Sprintf("PID: %-8s TASK: %016x  CPU: %-3s  COMMAND: %q", known(t.PID), t.Addr, known(t.CPU), printable(t.Comm))
+}
+
+// known is a number of a task, "?" for one that could not be read.
+func known(n int) string {
+	if n < 0 {
+		return "?"
+	}
+	return strconv.Itoa(n)
 }
