@@ -45,7 +45,22 @@ type fse struct {
 	log    uint
 
 	next   [256]uint16
+	row    [512 + 8]uint8 // symbols, each as often as it comes
 	spread [512 + 8]uint8
+}
+
+// fseSteps are what states tell of the next one, without their symbols: of the nth of a
+// symbol that comes m times of 1<<log, fseSteps[log][n+m].
+var fseSteps = newSteps()
+
+func newSteps() (steps [10][1024]uint32) {
+	for log := uint32(5); log <= 9; log++ {
+		for n := uint32(1); n < 2<<log; n++ {
+			width := log + 1 - uint32(bits.Len32(n))
+			steps[log][n] = (n<<width-1<<log)<<16 | width
+		}
+	}
+	return steps
 }
 
 // readCounts reads the description of a table of up to symbols symbols and 1<<maxLog states
@@ -102,71 +117,66 @@ func (f *fse) readCounts(in *window, at, end, symbols, maxLog uint) (uint, error
 
 // build fills the table of the counts.
 func (f *fse) build(table *fseTable, symbols *fseSymbols) {
-	size := uint32(1) << f.log
-	step := f.spreadSymbols()
-	for state, at := uint32(0), uint32(0); state < size; state++ {
-		symbol := f.spread[at&511]
-		at = (at + step) & (size - 1)
-		n := uint32(f.next[symbol])
-		f.next[symbol]++
-		width := uint32(f.log) + 1 - uint32(bits.Len32(n))
-		table[state&511] = symbols[symbol] | fseEntry(n<<(width&15)-size)<<16 | fseEntry(width)
+	size := uint(1) << f.log
+	turn, spread := f.spreadSymbols()
+	steps := &fseSteps[min(f.log, 9)]
+	for state, at := uint(0), uint(0); state < size; state++ {
+		symbol := spread[at&511]
+		at = (at + turn) & (size - 1)
+		n := f.next[symbol]
+		f.next[symbol] = n + 1
+		table[state&511] = symbols[symbol] | fseEntry(steps[n&1023])
 	}
 }
 
-// spreadSymbols lays out f.spread and f.next. The symbol of state s is f.spread[s*step%size].
+// spreadSymbols lays out f.next, and symbols by states: that of state s is spread[s*turn%size].
 //
 // The states of a symbol are a number of steps apart (RFC 8878, 4.1.1). Where all symbols
-// take part in that, they are laid down in a row, and the steps back are returned.
-func (f *fse) spreadSymbols() (step uint32) {
-	at, rare := uint(0), false
+// take part in that, they are left in a row, and the steps back are returned.
+func (f *fse) spreadSymbols() (turn uint, spread *[512 + 8]uint8) {
+	at, rare := uint(0), uint(0)
 	for symbol, count := range f.counts[:f.n&511] {
 		f.next[symbol&255] = uint16(count)
 		if count <= 0 {
-			rare = rare || count < 0
+			rare += uint(count) >> 63
 			continue
 		}
 		v := uint64(symbol) * eachByte
-		binary.LittleEndian.PutUint64(f.spread[at&511:], v)
+		binary.LittleEndian.PutUint64(f.row[at&511:], v)
 		for i := uint(8); i < uint(count); i += 8 {
-			binary.LittleEndian.PutUint64(f.spread[(at+i)&511:], v)
+			binary.LittleEndian.PutUint64(f.row[(at+i)&511:], v)
 		}
 		at += uint(count)
 	}
-	if rare {
-		f.spreadRare()
-		return 1
-	}
-	// The steps are an odd number; so is its inverse, by which the order is turned round.
-	size := uint32(1) << f.log
-	forth := size>>1 + size>>3 + 3
-	back := forth
-	for range 3 { // Newton: each time twice as many bits are right
-		back *= 2 - forth*back
-	}
-	return back & (size - 1)
-}
-
-// spreadRare lays out symbols by their states. Those of count -1 take one of the last
-// states each, the first of them the last one.
-func (f *fse) spreadRare() {
 	size := uint(1) << f.log
 	step := size>>1 + size>>3 + 3
+	if rare != 0 {
+		f.spreadRare(size-rare, step)
+		return 1, &f.spread
+	}
+	// The steps are an odd number; so is its inverse, by which the order is turned round.
+	back := step
+	for range 3 { // Newton: each time twice as many bits are right
+		back *= 2 - step*back
+	}
+	return back & (size - 1), &f.row
+}
+
+// spreadRare lays out symbols by their states. Those of count -1 take one of the states from
+// begin on each, the first of them the last one, and the others the states before, as they come
+// step by step.
+func (f *fse) spreadRare(begin, step uint) {
+	size := uint(1) << f.log
+	for i, at := uint(0), uint(0); i < begin; at = (at + step) & (size - 1) {
+		f.spread[at&511] = f.row[i&511] // again where that is a rare one's state
+		i += (at - begin) >> 63
+	}
 	high := size
 	for symbol, count := range f.counts[:f.n&511] {
 		if count == -1 {
 			high--
 			f.spread[high&511] = uint8(symbol)
 			f.next[symbol&255] = 1
-		}
-	}
-	at := uint(0)
-	for symbol, count := range f.counts[:f.n&511] {
-		for ; count > 0; count-- {
-			f.spread[at&511] = uint8(symbol)
-			for at = (at + step) & (size - 1); at >= high; {
-				at = (at + step) & (size - 1)
-			}
 		}
 	}
 }

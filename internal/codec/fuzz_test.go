@@ -46,6 +46,7 @@ func agree(tb testing.TB, d *codec.Decoder, m codec.Method, src []byte, size int
 		tb.Fatalf("%v: no reason: %v", m, err)
 	}
 	agreeInPlace(tb, d, m, src, got, err)
+	agreeWithoutAssembly(tb, d, m, src, got, err)
 	want := ref(tb, src, size)
 	if (err == nil) != (want != nil) {
 		tb.Fatalf("%v: error %v, the reference holds %d bytes; of %x", m, err, len(want), src)
@@ -57,6 +58,20 @@ func agree(tb testing.TB, d *codec.Decoder, m codec.Method, src []byte, size int
 		tb.Fatalf("%v: holds %x, the reference %x; of %x", m, got, want, src)
 	}
 	return 1
+}
+
+// agreeWithoutAssembly decodes a stream by the twin in Go: the outcome is that of Decode.
+func agreeWithoutAssembly(tb testing.TB, d *codec.Decoder, m codec.Method, src, want []byte, wantErr error) {
+	tb.Helper()
+	if m != codec.Zstd {
+		return
+	}
+	got := make([]byte, len(want))
+	var err error
+	codec.WithoutAssembly(func() { err = d.Decode(m, got, src) })
+	if (err == nil) != (wantErr == nil) || err == nil && !bytes.Equal(got, want) {
+		tb.Fatalf("%v: without assembly %v, with it %v; of %x", m, err, wantErr, src)
+	}
 }
 
 func FuzzDecodeZlib(f *testing.F) {

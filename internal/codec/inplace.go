@@ -8,8 +8,8 @@ const Spare = windowMask + 1 + windowSlack
 
 // DecodeInPlace is Decode without copies, for pages whose memory goes on behind them as far as the
 // slices' capacities tell: what is behind dst is overwritten, and what is behind src
-// looked at. That saves time with the quick codecs alone, LZO and snappy; others, memory that is
-// too short, and pages that cannot be decoded go the way of Decode, which tells why.
+// looked at. Only LZO, snappy and zstd have that; others, memory that is too short, and
+// pages that cannot be decoded go the way of Decode, which tells why.
 func (d *Decoder) DecodeInPlace(m Method, dst, src []byte) error {
 	if cap(dst) >= Spare && cap(src) >= Spare && fits(dst, src) &&
 		d.inPlace(m, (*window)(dst[:Spare]), (*window)(src[:Spare]), uint(len(dst)), uint(len(src))) {
@@ -27,6 +27,9 @@ func (d *Decoder) inPlace(m Method, out, in *window, size, end uint) bool {
 	case Snappy:
 		n, used := binary.Uvarint(in[:min(end, maxVarint)])
 		return used > 0 && n == uint64(size) && d.ownTags().page(in, out, uint(used), end, size) == nil
+	case Zstd:
+		n, err := d.ownFrame().page(in, out, end, size)
+		return err == nil && n == size
 	}
 	return false
 }

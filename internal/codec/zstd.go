@@ -58,18 +58,24 @@ func (d *Decoder) zstd(dst, src []byte) error {
 	if !fits(dst, src) {
 		return d.frames.decode(dst, src)
 	}
-	if d.frame == nil {
-		d.frame = newFrameDecoder()
-	}
-	n, err := d.frame.page(d.load(src), uint(len(src)), uint(len(dst)))
+	w := d.load(src)
+	n, err := d.ownFrame().page(&w.in, &w.out, uint(len(src)), uint(len(dst)))
 	if err != nil {
 		return damaged("zstd", err)
 	}
 	if n != uint(len(dst)) {
 		return wrongSize("zstd", int(n), len(dst))
 	}
-	copy(dst, d.windows.out[:])
+	copy(dst, w.out[:])
 	return nil
+}
+
+// ownFrame is the decoder's state of zstd.
+func (d *Decoder) ownFrame() *frameDecoder {
+	if d.frame == nil {
+		d.frame = newFrameDecoder()
+	}
+	return d.frame
 }
 
 func newFrameDecoder() *frameDecoder {
@@ -91,19 +97,19 @@ func unskip(src []byte) ([]byte, error) {
 	return src, nil
 }
 
-// page decodes the frame of end bytes in w.in into w.out, and returns how many bytes it
+// page decodes the frame of end bytes in in into out, and returns how many bytes it
 // holds, which are at most size.
-func (f *frameDecoder) page(w *windows, end, size uint) (uint, error) {
+func (f *frameDecoder) page(in, out *window, end, size uint) (uint, error) {
 	f.at, f.end = 0, end
 	f.op, f.size = 0, size
 	f.literals.tree.log = 0
 	f.sequences.reset()
-	content, checksum, err := f.header(w)
+	content, checksum, err := f.header(in)
 	if err != nil {
 		return 0, err
 	}
 	for last := false; !last; {
-		if last, err = f.block(w); err != nil {
+		if last, err = f.block(in, out); err != nil {
 			return 0, err
 		}
 	}
@@ -114,12 +120,12 @@ func (f *frameDecoder) page(w *windows, end, size uint) (uint, error) {
 		if f.at+4 > end {
 			return 0, errCut
 		}
-		if load32(&w.in, f.at) != uint32(xxh64(w.out[:f.op])) {
+		if load32(in, f.at) != uint32(xxh64(out[:f.op])) {
 			return 0, errChecksum
 		}
 		f.at += 4
 	}
-	if rest, err := unskip(w.in[f.at:end]); err != nil || len(rest) != 0 {
+	if rest, err := unskip(in[f.at:end]); err != nil || len(rest) != 0 {
 		return 0, errTrailing
 	}
 	return f.op, nil
@@ -128,8 +134,8 @@ func (f *frameDecoder) page(w *windows, end, size uint) (uint, error) {
 const unknownContent = 1<<64 - 1
 
 // header reads a frame's header (RFC 8878, 3.1.1.1).
-func (f *frameDecoder) header(w *windows) (content uint64, checksum bool, err error) {
-	descriptor := w.in[4]
+func (f *frameDecoder) header(in *window) (content uint64, checksum bool, err error) {
+	descriptor := in[4]
 	var (
 		single    = descriptor >> 5 & 1
 		windowLen = uint(single ^ 1)
@@ -138,25 +144,25 @@ func (f *frameDecoder) header(w *windows) (content uint64, checksum bool, err er
 	)
 	f.at = 5 + windowLen + dictLen + sizeLen
 	switch {
-	case load32(&w.in, 0) != frameMagic:
+	case load32(in, 0) != frameMagic:
 		return 0, false, errFrame
 	case f.at+3 > f.end:
 		return 0, false, errCut
 	case descriptor&8 != 0:
 		return 0, false, errReserved
-	case dictLen != 0 && load32(&w.in, 5+windowLen)&(1<<(8*dictLen)-1) != 0:
+	case dictLen != 0 && load32(in, 5+windowLen)&(1<<(8*dictLen)-1) != 0:
 		return 0, false, errDictionary
 	}
 	content = unknownContent
 	if sizeLen != 0 {
-		content = load64(&w.in, f.at-sizeLen) & (1<<(8*sizeLen) - 1)
+		content = load64(in, f.at-sizeLen) & (1<<(8*sizeLen) - 1)
 		if sizeLen == 2 {
 			content += 256
 		}
 	}
 	window := content
 	if single == 0 {
-		exponent, eighths := uint(w.in[5]>>3), uint64(w.in[5]&7)
+		exponent, eighths := uint(in[5]>>3), uint64(in[5]&7)
 		if exponent > 31-10 {
 			return 0, false, errWindow
 		}
@@ -167,11 +173,11 @@ func (f *frameDecoder) header(w *windows) (content uint64, checksum bool, err er
 }
 
 // block decodes a block (RFC 8878, 3.1.1.2).
-func (f *frameDecoder) block(w *windows) (last bool, err error) {
+func (f *frameDecoder) block(in, out *window) (last bool, err error) {
 	if f.at+3 > f.end {
 		return false, errCut
 	}
-	head := uint(load32(&w.in, f.at)) & (1<<24 - 1)
+	head := uint(load32(in, f.at)) & (1<<24 - 1)
 	f.at += 3
 	size, coded := head>>3, head>>3
 	if head>>1&3 == 1 {
@@ -186,16 +192,16 @@ func (f *frameDecoder) block(w *windows) (last bool, err error) {
 			return false, errLong
 		}
 		if head>>1&3 == 0 {
-			copy(w.out[f.op:], w.in[f.at:f.at+size])
+			copy(out[f.op:], in[f.at:f.at+size])
 		} else {
-			fill(w.out[f.op:f.op+size], w.in[f.at&windowMask])
+			fill(out[f.op:f.op+size], in[f.at&windowMask])
 		}
 		f.op += size
 	case 2:
 		if size > f.maxBlock {
 			return false, errBlockSize
 		}
-		if err := f.compressed(w, f.at+size); err != nil {
+		if err := f.compressed(in, out, f.at+size); err != nil {
 			return false, err
 		}
 	case 3:
@@ -213,13 +219,13 @@ func fill(b []byte, v byte) {
 }
 
 // compressed decodes a compressed block, which goes from f.at to end (RFC 8878, 3.1.1.3).
-func (f *frameDecoder) compressed(w *windows, end uint) error {
+func (f *frameDecoder) compressed(in, out *window, end uint) error {
 	room := min(f.size-f.op, f.maxBlock)
-	at, err := f.literals.read(w, f.at, end, room)
+	at, err := f.literals.read(in, f.at, end, room)
 	if err != nil {
 		return err
 	}
-	f.op, err = f.sequences.decode(w, &f.literals, at, end, f.op, f.op+room)
+	f.op, err = f.sequences.decode(in, out, &f.literals, at, end, f.op, f.op+room)
 	return err
 }
 

@@ -1,10 +1,8 @@
 package codec
 
-// field is one of the three numbers of a sequence: the table that its states index, and what
-// tables are made of.
+// field is one of the three numbers of a sequence, of which a table tells: what tables are made of.
 type field struct {
-	table fseTable
-	log   uint // the table has 1<<log entries
+	log uint // the table has 1<<log entries
 
 	symbols      fseSymbols
 	size, maxLog uint // how many symbols there are, and the largest table
@@ -47,6 +45,6 @@ func (q *sequences) define(i int, value int32, extra []uint8, maxLog, usualLog u
 		value += 1 << bits
 	}
 	q.numbers.log, q.numbers.n = usualLog, uint(copy(q.numbers.counts[:], usual))
-	q.numbers.build(&f.table, &f.symbols)
-	copy(f.usual[:], f.table[:])
+	q.numbers.build(&q.tables[i], &f.symbols)
+	copy(f.usual[:], q.tables[i][:])
 }

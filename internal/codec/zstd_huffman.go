@@ -20,9 +20,8 @@ const (
 // huffmanTree decodes Huffman-coded literals (RFC 8878, 4.2). The next log bits of a stream
 // index the tables.
 type huffmanTree struct {
-	log     uint                 // 0 if there are no tables
-	bits    [1<<maxLog + 8]uint8 // of the code
-	symbols [1<<maxLog + 8]uint8
+	log    uint // 0 if there are no tables
+	tables [2][1<<maxLog + 8]uint8
 
 	weights [256 + 16]uint8
 	sorted  [256]uint8 // symbols by weight, those without a code first
@@ -31,6 +30,12 @@ type huffmanTree struct {
 	states  fseTable
 	values  fseSymbols
 }
+
+// The tables of a tree: how many bits a code has, and its symbol.
+const (
+	codeBits = iota
+	codeSymbol
+)
 
 func (t *huffmanTree) init() {
 	for i := range t.values {
@@ -170,10 +175,10 @@ func (t *huffmanTree) sort(n uint) {
 }
 
 // fill enters the symbols, those of the longest codes first: each in as many places as its
-// code has continuations. The table has at least 1<<usualLog entries, so that most streams
-// have the same shift.
+// code has continuations. Go's loop has one shift for most streams, so that its table has at least
+// 1<<usualLog entries.
 func (t *huffmanTree) fill(log uint) {
-	t.log = max(log, usualLog)
+	t.log = max(log, leastLog())
 	symbols := t.sorted[t.counts[0]&255:]
 	at := uint(0)
 	for weight := uint(1); weight <= log; weight++ {
@@ -182,8 +187,8 @@ func (t *huffmanTree) fill(log uint) {
 		size := uint(1) << (weight + t.log - log - 1)
 		for _, symbol := range symbols[:count] {
 			for i := uint(0); i < size; i += 8 { // what is too much is overwritten
-				binary.LittleEndian.PutUint64(t.bits[(at+i)&(1<<maxLog-1):], length)
-				binary.LittleEndian.PutUint64(t.symbols[(at+i)&(1<<maxLog-1):], uint64(symbol)*eachByte)
+				binary.LittleEndian.PutUint64(t.tables[codeBits][(at+i)&(1<<maxLog-1):], length)
+				binary.LittleEndian.PutUint64(t.tables[codeSymbol][(at+i)&(1<<maxLog-1):], uint64(symbol)*eachByte)
 			}
 			at += size
 		}

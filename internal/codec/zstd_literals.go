@@ -21,11 +21,11 @@ type literals struct {
 // and then has, by the type, 0 the literals, 1 one that stands for all, 2 a Huffman tree and
 // codes in it, or 3 codes in the tree of the block before. Of the codes there is one stream
 // in form 0, else four.
-func (l *literals) read(w *windows, at, end, room uint) (uint, error) {
+func (l *literals) read(in *window, at, end, room uint) (uint, error) {
 	if at+2 > end {
 		return 0, errCut
 	}
-	head := uint(load64(&w.in, at))
+	head := uint(load64(in, at))
 	kind, form := head&3, head>>2&3
 	if kind >= 2 {
 		if at+5 > end {
@@ -40,7 +40,7 @@ func (l *literals) read(w *windows, at, end, room uint) (uint, error) {
 		if coded > end-at {
 			return 0, errCut
 		}
-		return at + coded, l.huffman(w, kind == 2, form != 0, at, at+coded, size)
+		return at + coded, l.huffman(in, kind == 2, form != 0, at, at+coded, size)
 	}
 	size := head >> 4 & (1<<20 - 1)
 	switch form {
@@ -57,10 +57,10 @@ func (l *literals) read(w *windows, at, end, room uint) (uint, error) {
 		return 0, errLong
 	}
 	if kind == 0 {
-		l.from, l.at, l.end = &w.in, at, at+size
+		l.from, l.at, l.end = in, at, at+size
 		at += size
 	} else {
-		fill(l.decoded[:size], w.in[at&windowMask])
+		fill(l.decoded[:size], in[at&windowMask])
 		l.from, l.at, l.end = &l.decoded, 0, size
 		at++
 	}
@@ -72,9 +72,9 @@ func (l *literals) read(w *windows, at, end, room uint) (uint, error) {
 
 // huffman decodes size literals from between at and end, which begins with a tree if
 // withTree, and holds four streams or one.
-func (l *literals) huffman(w *windows, withTree, four bool, at, end, size uint) (err error) {
+func (l *literals) huffman(in *window, withTree, four bool, at, end, size uint) (err error) {
 	if withTree {
-		if at, err = l.tree.read(&w.in, at, end); err != nil {
+		if at, err = l.tree.read(in, at, end); err != nil {
 			return err
 		}
 	}
@@ -83,13 +83,13 @@ func (l *literals) huffman(w *windows, withTree, four bool, at, end, size uint) 
 	}
 	l.from, l.at, l.end = &l.decoded, 0, size
 	if four {
-		return l.fourStreams(&w.in, at, end, size)
+		return l.fourStreams(in, at, end, size)
 	}
-	s, err := openBackward(&w.in, at, end)
+	s, err := openBackward(in, at, end)
 	if err != nil {
 		return err
 	}
-	return l.stream(&w.in, s, at, 0, size)
+	return l.stream(in, s, at, 0, size)
 }
 
 // stream decodes the codes that are left in s, whose first byte is at begin, into literals
@@ -101,17 +101,17 @@ func (l *literals) stream(in *window, s backward, begin, op, end uint) error {
 		d := (*[8]byte)(l.decoded[op&windowMask:])
 		for k := range 4 {
 			code := v >> (shift & 63) & (1<<maxLog - 1)
-			d[k] = t.symbols[code]
-			v <<= t.bits[code] & 63
-			s -= backward(t.bits[code])
+			d[k] = t.tables[codeSymbol][code]
+			v <<= t.tables[codeBits][code] & 63
+			s -= backward(t.tables[codeBits][code])
 		}
 		op += 4
 	}
 	for v := s.peek(in); op < end; op++ {
 		code := v >> (shift & 63) & (1<<maxLog - 1)
-		l.decoded[op&windowMask] = t.symbols[code]
-		v <<= t.bits[code] & 63
-		s -= backward(t.bits[code])
+		l.decoded[op&windowMask] = t.tables[codeSymbol][code]
+		v <<= t.tables[codeBits][code] & 63
+		s -= backward(t.tables[codeBits][code])
 	}
 	if s.left(begin) != 0 {
 		return errEndMark
@@ -151,13 +151,13 @@ func (l *literals) fourStreams(in *window, at, end, size uint) error {
 	return nil
 }
 
-// inTurns decodes about n literals of each of the four streams, whose literals stand quarter
+// inTurnsGo decodes about n literals of each of the four streams, whose literals stand quarter
 // apart, and returns how many it did. The streams do not wait for each other: the processor
 // looks codes up in the next ones while one waits for its table.
 //
 // A stream's bits are shifted out to the left, behind them a mark: where the mark stands
 // tells how many bits are gone. Five codes of at most 11 bits are done between refills.
-func (l *literals) inTurns(in *window, s *[4]backward, quarter, n uint) uint {
+func (l *literals) inTurnsGo(in *window, s *[4]backward, quarter, n uint) uint {
 	t := &l.tree
 	if t.log != usualLog {
 		return 0
@@ -174,16 +174,16 @@ func (l *literals) inTurns(in *window, s *[4]backward, quarter, n uint) uint {
 		for i := range marked {
 			v, d := marked[i], (*[8]byte)(l.decoded[to&windowMask:])
 			to += quarter
-			d[0] = t.symbols[v>>(64-usualLog)]
-			v <<= t.bits[v>>(64-usualLog)] & 63
-			d[1] = t.symbols[v>>(64-usualLog)]
-			v <<= t.bits[v>>(64-usualLog)] & 63
-			d[2] = t.symbols[v>>(64-usualLog)]
-			v <<= t.bits[v>>(64-usualLog)] & 63
-			d[3] = t.symbols[v>>(64-usualLog)]
-			v <<= t.bits[v>>(64-usualLog)] & 63
-			d[4] = t.symbols[v>>(64-usualLog)]
-			v <<= t.bits[v>>(64-usualLog)] & 63
+			d[0] = t.tables[codeSymbol][v>>(64-usualLog)]
+			v <<= t.tables[codeBits][v>>(64-usualLog)] & 63
+			d[1] = t.tables[codeSymbol][v>>(64-usualLog)]
+			v <<= t.tables[codeBits][v>>(64-usualLog)] & 63
+			d[2] = t.tables[codeSymbol][v>>(64-usualLog)]
+			v <<= t.tables[codeBits][v>>(64-usualLog)] & 63
+			d[3] = t.tables[codeSymbol][v>>(64-usualLog)]
+			v <<= t.tables[codeBits][v>>(64-usualLog)] & 63
+			d[4] = t.tables[codeSymbol][v>>(64-usualLog)]
+			v <<= t.tables[codeBits][v>>(64-usualLog)] & 63
 			at[i] -= uint(bits.TrailingZeros64(v)) >> 3
 			marked[i] = (load64(in, at[i]) | 1) << (bits.TrailingZeros64(v) & 7)
 		}

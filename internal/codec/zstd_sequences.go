@@ -25,7 +25,8 @@ type sequences struct {
 	repeat [16]uint32  // the distances used last, from the first one on
 	masks  [256]uint64 // of as many bits as their indices say, up to 63
 
-	kept    bool // the fields' tables are those of a block
+	kept    bool // the tables are those of a block
+	tables  [3]fseTable
 	fields  [3]field
 	numbers fse
 }
@@ -36,22 +37,22 @@ func (q *sequences) reset() {
 	q.repeat = [16]uint32{1, 4, 8}
 }
 
-// decode decodes the section between at and end with the literals of the block into w.out,
+// decode decodes the section between at and end of in, with the literals of the block, into out,
 // from op on and before limit. It returns where the block ends there.
-func (q *sequences) decode(w *windows, l *literals, at, end, op, limit uint) (uint, error) {
-	n, at, err := q.count(&w.in, at, end)
+func (q *sequences) decode(in, out *window, l *literals, at, end, op, limit uint) (uint, error) {
+	n, at, err := q.count(in, at, end)
 	if err != nil {
 		return 0, err
 	}
 	if n != 0 {
-		if at, err = q.tables(&w.in, at, end); err != nil {
+		if at, err = q.readTables(in, at, end); err != nil {
 			return 0, err
 		}
-		if err := q.open(&w.in, at, end); err != nil {
+		if err := q.open(in, at, end); err != nil {
 			return 0, err
 		}
 		q.left, q.from, q.limit = n, l.from, limit
-		if op, l.at, err = q.run(w, op, l.at); err != nil {
+		if op, l.at, err = q.run(in, out, op, l.at, l.end); err != nil {
 			return 0, err
 		}
 		if q.in.left(at)+int(q.last.bits()) != 0 { // the last one has no states behind it
@@ -65,7 +66,7 @@ func (q *sequences) decode(w *windows, l *literals, at, end, op, limit uint) (ui
 	if rest > limit-op {
 		return 0, errLong
 	}
-	copy(w.out[op:], l.from[l.at:l.end])
+	copy(out[op:], l.from[l.at:l.end])
 	return op + rest, nil
 }
 
@@ -91,9 +92,9 @@ func (q *sequences) count(in *window, at, end uint) (n, behind uint, err error) 
 	return n, at, nil
 }
 
-// tables reads the tables of the fields, by the modes of two bits each: 0 the usual table,
+// readTables reads the tables of the fields, by the modes of two bits each: 0 the usual table,
 // 1 one symbol, 2 a table that is described, 3 that of the block before.
-func (q *sequences) tables(in *window, at, end uint) (uint, error) {
+func (q *sequences) readTables(in *window, at, end uint) (uint, error) {
 	modes := in[at&windowMask]
 	at++
 	if modes&3 != 0 {
@@ -103,7 +104,7 @@ func (q *sequences) tables(in *window, at, end uint) (uint, error) {
 		f := &q.fields[i]
 		switch modes >> (6 - 2*i) & 3 {
 		case 0:
-			copy(f.table[:64], f.usual[:])
+			copy(q.tables[i][:64], f.usual[:])
 			f.log = f.usualLog
 		case 1:
 			symbol := in[at&windowMask]
@@ -111,13 +112,13 @@ func (q *sequences) tables(in *window, at, end uint) (uint, error) {
 			if uint(symbol) >= f.size {
 				return 0, errSymbol
 			}
-			f.table[0], f.log = f.symbols[symbol], 0
+			q.tables[i][0], f.log = f.symbols[symbol], 0
 		case 2:
 			var err error
 			if at, err = q.numbers.readCounts(in, at, end, f.size, f.maxLog); err != nil {
 				return 0, err
 			}
-			q.numbers.build(&f.table, &f.symbols)
+			q.numbers.build(&q.tables[i], &f.symbols)
 			f.log = q.numbers.log
 		case 3:
 			if !q.kept {
@@ -140,12 +141,12 @@ func (q *sequences) open(in *window, begin, end uint) (err error) {
 	for i := range q.fields {
 		v := bits.RotateLeft64(q.in.peek(in), int(q.fields[i].log))
 		q.in -= backward(q.fields[i].log)
-		q.entries[i] = q.fields[i].table[v&q.masks[uint8(q.fields[i].log)]&511]
+		q.entries[i] = q.tables[i][v&q.masks[uint8(q.fields[i].log)]&511]
 	}
 	return nil
 }
 
-// run reads sequences, carries each out at op with literals from at on, and returns where both end.
+// runGo reads sequences, carries each out at op with literals from at on, and returns where both end.
 //
 // It is one function, so that the processor copies bytes while it waits for what the next states say.
 // A distance has at most 31 extra bits and the three states 26, which is what a look at the stream
@@ -153,29 +154,29 @@ func (q *sequences) open(in *window, begin, end uint) (err error) {
 //
 // Most distances are new, or the last one, and which of the two is not to be foreseen: that is told
 // without a branch. A code above 0 is a new distance; for others see recall.
-func (q *sequences) run(w *windows, op, at uint) (uint, uint, error) {
+func (q *sequences) runGo(in, out *window, op, at uint) (uint, uint, error) {
 	le, oe, me := q.entries[literalsField], q.entries[offsetField], q.entries[lengthField]
 	b := q.in
 	h := uint(0) // where the distance used last is among q.repeat
 	for ; q.left > 0; q.left-- {
-		v := bits.RotateLeft64(load64(&w.in, uint(b)>>3), int(^b&7)+int(oe.extra()))
+		v := bits.RotateLeft64(load64(in, uint(b)>>3), int(^b&7)+int(oe.extra()))
 		code := oe.value() + int64(v&q.masks[oe.extra()])
 		length, literals := uint(me.value()), uint(le.value())
 		lengths := le + me
 		if lengths&0xff00 != 0 {
 			v = bits.RotateLeft64(v, int(me.extra()))
 			length += uint(v & q.masks[me.extra()])
-			v = bits.RotateLeft64((b - backward((oe + me).extra())).peek(&w.in), int(le.extra()))
+			v = bits.RotateLeft64((b - backward((oe + me).extra())).peek(in), int(le.extra()))
 			literals += uint(v & q.masks[le.extra()])
 		}
 		q.last = lengths + oe
 		b -= backward(q.last.extra() + q.last.bits())
 		v = bits.RotateLeft64(v, int(le))
-		le = q.fields[literalsField].table[(le.next()+uint(v&q.masks[le.bits()]))&511]
+		le = q.tables[literalsField][(le.next()+uint(v&q.masks[le.bits()]))&511]
 		v = bits.RotateLeft64(v, int(me))
-		me = q.fields[lengthField].table[(me.next()+uint(v&q.masks[me.bits()]))&511]
+		me = q.tables[lengthField][(me.next()+uint(v&q.masks[me.bits()]))&511]
 		v = bits.RotateLeft64(v, int(oe))
-		oe = q.fields[offsetField].table[(oe.next()+uint(v&q.masks[oe.bits()]))&511]
+		oe = q.tables[offsetField][(oe.next()+uint(v&q.masks[oe.bits()]))&511]
 
 		distance := uint(q.repeat[h&15])
 		if k := 2*code + int64((uint64(literals)-1)>>63); uint64(k+3) < 5 {
@@ -191,9 +192,9 @@ func (q *sequences) run(w *windows, op, at uint) (uint, uint, error) {
 		if end > q.limit {
 			return 0, 0, errLong
 		}
-		w.out.copyWords(op, q.from, at)
+		out.copyWords(op, q.from, at)
 		for k := uint(32); k < literals; k += 32 {
-			w.out.copyWords(op+k, q.from, at+k)
+			out.copyWords(op+k, q.from, at+k)
 		}
 		op += literals
 		at += literals
@@ -203,11 +204,11 @@ func (q *sequences) run(w *windows, op, at uint) (uint, uint, error) {
 		to := op
 		op = end
 		if distance >= 8 {
-			w.out.copyWords(to, &w.out, to-distance)
+			out.copyWords(to, out, to-distance)
 			to += 32
 		} else {
-			v, step := spread(load64(&w.out, to-distance), distance), spreads[distance&7].step
-			w.out.store4(to, step, v)
+			v, step := spread(load64(out, to-distance), distance), spreads[distance&7].step
+			out.store4(to, step, v)
 			distance = 4 * step
 			to += distance
 		}
@@ -216,7 +217,7 @@ func (q *sequences) run(w *windows, op, at uint) (uint, uint, error) {
 				distance *= 2 // the pattern is there twice
 			}
 			for ; to < end; to += 16 {
-				w.out.copy16(to, to-distance)
+				out.copy16(to, to-distance)
 			}
 		}
 	}

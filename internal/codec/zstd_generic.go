@@ -1,0 +1,13 @@
+//go:build !amd64 || purego || noasm
+
+package codec
+
+func (q *sequences) run(in, out *window, op, at, _ uint) (uint, uint, error) {
+	return q.runGo(in, out, op, at)
+}
+
+func (l *literals) inTurns(in *window, s *[4]backward, quarter, n uint) uint {
+	return l.inTurnsGo(in, s, quarter, n)
+}
+
+func leastLog() uint { return usualLog }
