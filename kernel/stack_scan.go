@@ -31,6 +31,9 @@ func (w *stackWalk) scan(s state, why error) state {
 			return c
 		}
 	}
+	if len(guesses) == 0 && err != nil { // the stack itself is not in the dump: why says less
+		w.because(err)
+	}
 	w.because(why)
 	for _, g := range guesses {
 		if w.leads(g, &trials) {

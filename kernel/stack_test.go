@@ -1,6 +1,7 @@
 package kernel_test
 
 import (
+	"errors"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -10,7 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kautopsy/kautopsy/internal/dumptest"
+	"github.com/kautopsy/kautopsy/internal/guesttest"
 	"github.com/kautopsy/kautopsy/kernel"
+	"github.com/kautopsy/kautopsy/phys"
 )
 
 // TestStackTiny: the stacks of the small dump, whose oops is in a module.
@@ -216,4 +219,29 @@ func BenchmarkUnwind(b *testing.B) {
 	u, err := k.Unwinder(b.Context())
 	b.Run("stack", func(b *testing.B) { walk(b, func() (*kernel.Unwinder, error) { return u, err }) })
 	b.Run("all", func(b *testing.B) { walk(b, func() (*kernel.Unwinder, error) { return k.Unwinder(b.Context()) }) })
+}
+
+// TestLostStack: where the tables know no caller and the stack itself is not in the dump, that
+// is the reason.
+func TestLostStack(t *testing.T) {
+	var sp uint64
+	k := guesttest.Altered(t, func(k *kernel.Kernel, m guesttest.Memory) {
+		cpus, err := k.Dump().CPUs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sp = cpus[0].Regs.SP()
+		m.Lose(sp)
+	})
+	fn, err := k.Symbol("__crash_kexec") // which the tables leave out
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := k.Unwinder(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := u.From(t.Context(), fn.Addr+16, sp, 0); s.Complete || !errors.Is(s.Why, phys.ErrLost) {
+		t.Errorf("%v: %v", s.Frames, s.Why)
+	}
 }

@@ -3,6 +3,8 @@ package kernel
 import (
 	"bytes"
 	"fmt"
+	"strings"
+	"unicode"
 
 	"github.com/kautopsy/kautopsy/phys"
 	"github.com/kautopsy/kautopsy/symbols"
@@ -131,12 +133,26 @@ func (r *valueReader) scalar(v *Value, m symbols.Member, t *symbols.Type, b []by
 	if t.Signed {
 		v.Number = uint64(m.Int(b, r.o.k.dump.Header.Order))
 	}
-	if t.Kind == symbols.KindPointer && v.Number != 0 && character(t.Elem()) {
-		if s, err := r.o.k.text(v.Number); err == nil {
-			v.Text, v.IsText = s, true
-		}
+	if t.Kind != symbols.KindPointer || v.Number == 0 {
+		return
+	}
+	plain, name := character(t.Elem()), unsignedCharacter(t.Elem())
+	if !plain && !name {
+		return
+	}
+	if s, err := r.o.k.text(v.Number); err == nil && (plain || s != "" && !strings.ContainsFunc(s, notText)) {
+		v.Text, v.IsText = s, true
 	}
 }
+
+// unsignedCharacter tells whether a type is C's unsigned char by that name, as that of
+// qstr.name: u8 and its like are for data.
+func unsignedCharacter(t *symbols.Type) bool {
+	return strings.TrimPrefix(t.String(), "const ") == "unsigned char"
+}
+
+// notText tells whether a character is in no name.
+func notText(c rune) bool { return c == unicode.ReplacementChar || unicode.IsControl(c) }
 
 // character tells whether a type is C's char.
 func character(t *symbols.Type) bool {

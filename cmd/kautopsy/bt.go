@@ -35,14 +35,16 @@ func btCommand() command {
 		name: "bt", group: "What happened", args: "DUMP [PID|TASK|COMM…]",
 		short: "stack of a task; without one of the task that crashed",
 		long: `Unwinds by the tables in the dump itself: ORC on x86_64, frame records on arm64.
-Where a stack does not come to its proper end the reason follows; frames that
-are no more than words on the stack are marked with "?". -t, -T, -e and -r do
-not unwind, they show what lies on the task's own stack. -l takes file and line
-from the kernel's vmlinux (-k): below a frame first those of the functions that
-the compiler inlined there, then those of the frame's own. -L adds their
-arguments and local variables: name = value (type), and what a pointer leads to
-where that has a name. <optimised out>: the compiler kept no value there;
-<rbx not kept>: it was in a register that a function called since has used.`,
+Where a stack does not come to its proper end the reason follows; where the
+tasks cannot be read it begins at the registers that the notes have of each CPU;
+frames that are no more than words on the stack are marked with "?". -t, -T, -e
+and -r do not unwind, they show what lies on the task's own stack. -l takes file
+and line from the kernel's vmlinux (-k): below a frame first those of the
+functions that the compiler inlined there, then those of the frame's own. -L
+adds their arguments and local variables: name = value (type), and what a
+pointer leads to where that has a name. <optimised out>: the compiler kept no
+value there; <rbx not kept>: it was in a register that a function called since
+has used.`,
 		example: "kautopsy bt -a /var/crash/vmcore",
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			f := &btFlags{dump: addCodeFlags(fs)}
@@ -90,7 +92,7 @@ func (f *btFlags) run(env *environment, args []string) error {
 	defer done()
 	tasks, missing, err := f.choose(env, k, rest)
 	if err != nil {
-		return err
+		return f.fromNotes(env, k, rest, err)
 	}
 	u, err := k.Unwinder(env.ctx)
 	if err != nil {
@@ -186,10 +188,14 @@ func stackSlot(k *kernel.Kernel, f kernel.Frame) uint64 {
 	return f.SP
 }
 
-// print writes a stack in crash's form.
+// print writes a task's stack in crash's form.
 func (b *btPrinter) print(t kernel.Task, s kernel.Stack) {
+	fmt.Fprintln(b.env.out, taskHead(t))
+	b.stack(t, s)
+}
+
+func (b *btPrinter) stack(t kernel.Task, s kernel.Stack) {
 	w := b.env.out
-	fmt.Fprintln(w, taskHead(t))
 	if len(s.Frames) == 0 && s.Complete {
 		fmt.Fprintln(w, "    (in user mode)")
 		if s.Start != nil {
