@@ -40,9 +40,12 @@ type Header struct {
 	Flattened bool   // wrapped in makedumpfile's flattened stream
 	Parts     int    // number of files of a split set, else 1
 
-	Arch    string           // as uname -m says it; "" when the file does not tell
-	Order   binary.ByteOrder // of the machine
-	PtrSize int              // 4 or 8; 0 when the file does not tell
+	Arch  string           // as uname -m says it; "" when the file does not tell
+	Order binary.ByteOrder // of the machine
+	// NoteOrder is that of the file's own structures and notes. It differs for a little-endian POWER
+	// machine that QEMU dumped.
+	NoteOrder binary.ByteOrder
+	PtrSize   int // 4 or 8; 0 when the file does not tell
 
 	Utsname    Utsname   // of the crashed kernel, from the header
 	Time       time.Time // of the crash, from the header; zero if not there

@@ -18,7 +18,7 @@ import (
 func (v *conversion) kdumpPlan(ctx context.Context) (diskdump.Plan, error) {
 	h := &v.d.Header
 	plan := diskdump.Plan{
-		BlockSize: v.d.PageSize(), MaxPFN: v.d.MaxPFN(), Order: h.Order, PtrSize: h.PtrSize, Codec: v.Codec,
+		BlockSize: v.d.PageSize(), MaxPFN: v.d.MaxPFN(), Order: h.NoteOrder, PtrSize: h.PtrSize, Codec: v.Codec,
 		Utsname: diskdump.Utsname(h.Utsname), Time: h.Time, CPUs: h.CPUs, DumpLevel: max(0, h.DumpLevel) | v.DumpLevel | 1,
 		EraseInfo: h.EraseInfo, Incomplete: v.incomplete,
 	}
@@ -57,10 +57,10 @@ func (v *conversion) kdumpPlan(ctx context.Context) (diskdump.Plan, error) {
 	return plan, nil
 }
 
-// orderOf is the byte order of the dump.
+// orderOf is the byte order of the dump's structures and notes.
 func orderOf(a arch.Arch, h *Header) binary.ByteOrder {
-	if h.Order != nil {
-		return h.Order
+	if h.NoteOrder != nil {
+		return h.NoteOrder
 	}
 	return a.Info().Order
 }

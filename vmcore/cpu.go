@@ -31,7 +31,7 @@ func (d *Dump) CPUs() (cpus []CPU, err error) {
 				err = aerr
 				continue
 			}
-			regs, rerr := a.Regs(n.Desc, d.Header.Order)
+			regs, rerr := a.Regs(n.Desc, d.Header.NoteOrder)
 			if rerr != nil {
 				err = rerr
 				continue

@@ -192,7 +192,7 @@ type Note = elfnote.Note
 func (d *Dump) Notes() iter.Seq2[Note, error] {
 	return func(yield func(Note, error) bool) {
 		for _, area := range d.Header.Notes {
-			for n, err := range elfnote.All(area, d.Header.Order) {
+			for n, err := range elfnote.All(area, d.Header.NoteOrder) {
 				if !yield(n, err) {
 					return
 				}

@@ -143,6 +143,7 @@ func open(r io.ReaderAt, size int64, name string, o *Options) (*Dump, error) {
 		d.givenInfo = o.VMCoreInfo
 	}
 	d.ready(o)
+	d.findOrder()
 	return d, nil
 }
 
