@@ -21,7 +21,7 @@ type System struct {
 	vmcore.Utsname
 	BuildID string
 	CPUs    int           // online when it died
-	Date    time.Time     // of the crash; zero if the kernel did not write it down
+	Date    time.Time     // of the crash, else the clock of the machine at its last tick; zero if not known
 	Uptime  time.Duration // time stamp of the last log record
 	Load    []float64     // 1, 5 and 15 minutes; nil if unknown
 	Tasks   int           // threads, the idle ones of the CPUs included
@@ -75,6 +75,9 @@ func (k *Kernel) System(ctx context.Context) System {
 	}
 	if s.Date.IsZero() {
 		s.Date = k.dump.Header.Time
+	}
+	if s.Date.IsZero() {
+		s.Date, _ = k.Clock()
 	}
 	s.Uptime, s.Memory, err = k.fromLog(ctx)
 	miss("uptime and memory", err)

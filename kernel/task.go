@@ -348,5 +348,16 @@ func (k *Kernel) Registers(t Task) (vmcore.Registers, error) {
 	if i := k.noteOf(cpus, t); i >= 0 {
 		return cpus[i].Regs, nil
 	}
-	return vmcore.Registers{}, fmt.Errorf("no registers of CPU %d in the notes: %w", t.CPU, cmp.Or(err, phys.ErrHole))
+	if err != nil {
+		return vmcore.Registers{}, fmt.Errorf("no registers of CPU %d in the notes: %w", t.CPU, err)
+	}
+	return vmcore.Registers{}, noRegisters(t.CPU)
 }
+
+// noRegisters is the CPU that the notes know nothing of.
+type noRegisters int
+
+func (cpu noRegisters) Error() string {
+	return fmt.Sprintf("the notes have no registers of CPU %d", int(cpu))
+}
+func (noRegisters) Unwrap() error { return phys.ErrHole }

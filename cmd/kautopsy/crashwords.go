@@ -71,8 +71,28 @@ type hintError struct{ msg string }
 
 func (e *hintError) Error() string { return e.msg }
 
-// flagFault is what was meant by a flag that a command does not have.
+// wrongValue says what a flag takes, in the place of what the parser of its value says.
+func wrongValue(bad *pflag.InvalidValueError) string {
+	f := bad.GetFlag()
+	name := flagName(f)
+	if f.Shorthand != "" {
+		name = "-" + f.Shorthand
+	}
+	switch f.Value.Type() {
+	case "int":
+		return fmt.Sprintf("%s takes a number, not %q", name, bad.GetValue())
+	case "duration":
+		return fmt.Sprintf("%s takes a time like 90s or 5m, not %q", name, bad.GetValue())
+	}
+	return fmt.Sprintf("%s: %v", name, bad.Unwrap())
+}
+
+// flagFault is what was meant by a flag that a command does not have, or by its value.
 func flagFault(c *command, fs *pflag.FlagSet, err error) error {
+	var bad *pflag.InvalidValueError
+	if errors.As(err, &bad) {
+		return &usageError{msg: c.name + ": " + wrongValue(bad), name: c.name}
+	}
 	var no *pflag.NotExistError
 	if !errors.As(err, &no) {
 		return &usageError{msg: fmt.Sprintf("%s: %v", c.name, err), name: c.name}
