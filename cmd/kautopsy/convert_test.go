@@ -66,3 +66,26 @@ func TestOutputErrors(t *testing.T) {
 	}
 	o.discard()
 }
+
+// TestPublish: a file that has got the name meanwhile stays, unless it is to be replaced.
+func TestPublish(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "x")
+	if err := os.WriteFile(name, []byte("before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, force := range []bool{false, true} {
+		f, err := createBeside(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		err = publish(f.Name(), name, force)
+		var usage *usageError
+		if left, _ := os.ReadFile(name); force != (err == nil) || force != (len(left) == 0) || !force && !errors.As(err, &usage) {
+			t.Errorf("force %t: %v, %q is left", force, err, left)
+		}
+		if got := names(t, filepath.Dir(name)); len(got) != 1 {
+			t.Errorf("force %t: %q", force, got)
+		}
+	}
+}

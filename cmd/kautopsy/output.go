@@ -63,6 +63,9 @@ func createOutputs(d *vmcore.Dump, names []string, force bool) (*outputs, error)
 func mayWrite(d *vmcore.Dump, name string, force bool) error {
 	st, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(name); err == nil && !force { // a link to nothing
+			return existing(name)
+		}
 		return nil
 	}
 	switch {
@@ -73,10 +76,13 @@ func mayWrite(d *vmcore.Dump, name string, force bool) error {
 	case !st.Mode().IsRegular():
 		return usagef("%s is no file", name)
 	case !force:
-		return usagef("%s exists (--force replaces it)", name)
+		return existing(name)
 	}
 	return nil
 }
+
+// existing tells of a file that stays.
+func existing(name string) error { return usagef("%s exists (--force replaces it)", name) }
 
 // createBeside makes a file in the folder of name, to be renamed to it when it is whole.
 // Only its owner may read it, as with dumps of makedumpfile.
@@ -178,8 +184,11 @@ func renamed(err error, name string) error {
 func publish(temporary, name string, force bool) error {
 	if !force {
 		err := os.Link(temporary, name)
-		if err == nil || errors.Is(err, fs.ErrExist) {
-			return errors.Join(err, os.Remove(temporary))
+		switch {
+		case errors.Is(err, fs.ErrExist):
+			return errors.Join(existing(name), os.Remove(temporary))
+		case err == nil:
+			return os.Remove(temporary)
 		}
 	}
 	return os.Rename(temporary, name)
