@@ -29,7 +29,7 @@ func (s *scene) addTo(r *Report, told, o *oops.Oops, c *cpuScene) {
 			s.freedFindings(&r.Verdict), s.listFinding(o),
 		)...)
 	} else if len(s.cpus) > 0 && !s.alive {
-		r.Findings = append(r.Findings, s.later(o)...)
+		r.Findings = append(r.Findings, append(s.later(o), s.logTrace(o, r)...)...)
 	}
 	if s.alive {
 		r.Findings = slices.Insert(r.Findings, 1, Finding{
@@ -50,6 +50,22 @@ func (s *scene) addState(r *Report) {
 	s.addLocks(r)
 	s.addSpinlocks(r)
 	r.Stacks = s.groups()
+}
+
+// logTrace tells that the stack of the report is what the log printed, because that in memory
+// cannot be read.
+func (s *scene) logTrace(o *oops.Oops, r *Report) []Finding {
+	c, ok := s.subject(o)
+	if len(r.Panic.Trace) == 0 || ok && c.stack.Complete {
+		return nil
+	}
+	f := Finding{
+		ID: "log-trace", Title: "the stack is the log's: that in memory cannot be read", Severity: Trace, Confidence: Sure, Evidence: []Evidence{},
+	}
+	if ok && c.stack.Why != nil {
+		f.Evidence = append(f.Evidence, Evidence{Kind: "memory", Text: c.stack.Why.Error()})
+	}
+	return []Finding{f}
 }
 
 // later tells that the stack of the CPU that crashed is not the one that the report shows. A

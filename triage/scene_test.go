@@ -224,3 +224,31 @@ func TestObjectMember(t *testing.T) {
 		}
 	}
 }
+
+// TestLogTrace: a stack that is the log's, because that in memory is not in the dump, is told
+// to be so.
+func TestLogTrace(t *testing.T) {
+	finding := func(k *kernel.Kernel) *Finding {
+		rep, err := Run(t.Context(), k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := slices.IndexFunc(rep.Findings, func(f Finding) bool { return f.ID == "log-trace" }); i >= 0 {
+			return &rep.Findings[i]
+		}
+		return nil
+	}
+	if f := finding(guesttest.Tiny(t).Kernel); f != nil {
+		t.Errorf("of a whole dump: %+v", f)
+	}
+	f := finding(guesttest.Altered(t, func(k *kernel.Kernel, m guesttest.Memory) {
+		cpus, err := k.Dump().CPUs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Lose(cpus[0].Regs.SP())
+	}))
+	if f == nil || len(f.Evidence) != 1 || !strings.Contains(f.Evidence[0].Text, "lost from the dump") {
+		t.Errorf("without the stack: %+v", f)
+	}
+}
