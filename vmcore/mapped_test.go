@@ -129,7 +129,7 @@ func TestMapScanCut(t *testing.T) {
 	for _, left := range []int{len(elf) / 3, len(elf)/2 + 1, len(elf) - 1} {
 		t.Run(fmt.Sprintf("ELF, %d of %d bytes", left, len(elf)), func(t *testing.T) { checkScanCut(t, m, elf, left) })
 	}
-	for _, codec := range []dumptest.Codec{dumptest.Raw, dumptest.LZO, dumptest.Zlib} {
+	for _, codec := range []dumptest.Codec{dumptest.Raw, dumptest.LZO, dumptest.Zlib, dumptest.Snappy, dumptest.Zstd} {
 		o := dumptest.DefaultKDUMP()
 		o.Codec = codec
 		whole, err := m.KDUMP(o)
