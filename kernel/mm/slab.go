@@ -35,6 +35,8 @@ type Cache struct {
 
 	// Err is what could not be read of it; the numbers are then too small.
 	Err error
+
+	apart kept[*freeApart]
 }
 
 // Bytes is the memory that the cache takes.

@@ -273,50 +273,76 @@ func (m *Memory) SlabPages(ctx context.Context, c *Cache) iter.Seq2[Page, error]
 // places; the objects of the others are there all the same.
 func (m *Memory) freeObjects(ctx context.Context, st *slabs, s *slab) (free map[uint64]string, err error) {
 	free = make(map[uint64]string)
-	note := func(where string, list []uint64, lerr error) {
+	own, err := m.freelist(s, s.freelist)
+	for _, at := range own {
+		free[at] = "freelist of its slab"
+	}
+	kept, kerr := s.cache.apart.get(ctx, func(ctx context.Context) (*freeApart, error) { return m.freeApart(ctx, st, s.cache) })
+	for i := range s.objects {
+		at := s.start + s.pad + i*s.cache.Size
+		if where, ok := kept.sheaves[at]; ok {
+			free[at] = where
+		}
+	}
+	err = errors.Join(err, kerr)
+	if local, ok := kept.cpus[s.obj.Addr]; ok {
+		list, lerr := m.freelist(s, local.first)
 		for _, at := range list {
-			if _, ok := s.index(at); ok {
-				free[at] = where
-			}
+			free[at] = fmt.Sprintf("freelist of CPU %d", local.cpu)
 		}
 		err = errors.Join(err, lerr)
 	}
-	own, lerr := m.freelist(s, s.freelist)
-	note("freelist of its slab", own, lerr)
-	c := s.cache
+	return free, err
+}
+
+// freeApart are the free objects of a cache that its slabs do not know of.
+type freeApart struct {
+	cpus    map[uint64]cpuFreelist // by the struct slab that a CPU allocates from
+	sheaves map[uint64]string      // by the object
+}
+
+// cpuFreelist begins at the free object first.
+type cpuFreelist struct {
+	cpu   int
+	first uint64
+}
+
+// freeApart looks for free objects at all CPUs and nodes. An error is about some of them.
+func (m *Memory) freeApart(ctx context.Context, st *slabs, c *Cache) (free *freeApart, err error) {
+	free = &freeApart{cpus: make(map[uint64]cpuFreelist), sheaves: make(map[uint64]string)}
+	note := func(sheaf kernel.Object, where string) error {
+		list, err := m.sheafObjects(sheaf)
+		for _, at := range list {
+			free.sheaves[at] = where
+		}
+		return err
+	}
 	for _, cpu := range st.cpus {
-		err = errors.Join(err, eachSheaf(c, cpu, func(sheaf kernel.Object) error {
-			list, serr := m.sheafObjects(sheaf)
-			note(fmt.Sprintf("sheaf of CPU %d", cpu), list, nil)
-			return serr
+		err = errors.Join(err, ctx.Err(), eachSheaf(c, cpu, func(sheaf kernel.Object) error {
+			return note(sheaf, fmt.Sprintf("sheaf of CPU %d", cpu))
 		}))
 		if c.Has("cpu_slab") {
-			list, lerr := m.cpuFreelist(c, s, cpu)
-			note(fmt.Sprintf("freelist of CPU %d", cpu), list, lerr)
+			err = errors.Join(err, free.noteCPU(c, cpu))
 		}
 	}
 	return free, errors.Join(err, st.eachNode(c, func(_, barn kernel.Object) error {
-		return m.eachBarnSheaf(ctx, st, barn, func(sheaf kernel.Object) error {
-			list, serr := m.sheafObjects(sheaf)
-			note("sheaf of a node", list, nil)
-			return serr
-		})
+		return m.eachBarnSheaf(ctx, st, barn, func(sheaf kernel.Object) error { return note(sheaf, "sheaf of a node") })
 	}))
 }
 
-// cpuFreelist are the free objects of a slab that a CPU has for itself, while it allocates
-// from that slab.
-func (m *Memory) cpuFreelist(c *Cache, s *slab, cpu int) ([]uint64, error) {
+// noteCPU takes down the slab that a CPU has for itself, while it allocates from it.
+func (free *freeApart) noteCPU(c *Cache, cpu int) error {
 	local, err := c.cpuSlab(cpu)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	f := local.Fields()
 	at, first := f.Pointer("slab", "page"), f.Pointer("freelist")
-	if err := f.Err(); err != nil || at != s.obj.Addr {
-		return nil, err
+	if err := f.Err(); err != nil || at == 0 {
+		return err
 	}
-	return m.freelist(s, first)
+	free.cpus[at] = cpuFreelist{cpu: cpu, first: first}
+	return nil
 }
 
 // sheafObjects are the free objects in a sheaf.
