@@ -16,7 +16,8 @@ const shards = 64
 // Each shard is an S3-FIFO (Yang et al., "FIFO queues are all you need for cache
 // eviction", SOSP 2023): pages come into a small queue, and only those that are asked for
 // again before they fall out of it, or soon after, get into the main one. So a walk over
-// all memory passes through a tenth of the cache.
+// all memory passes through a tenth of the cache, once that has been full, and through memory
+// that the processor has at hand.
 //
 // A page that the file has as it is costs little to read again and comes in when it is
 // asked for a second time; what is asked for is read alone before that. So does a page of
@@ -26,7 +27,6 @@ type cache struct {
 	direct directReader // c, or nil
 	page   int
 	shards [shards]shard
-	bufs   sync.Pool // of *[]byte as long as a page
 }
 
 // directReader is a container that reads a part of a page that the file has as it is; false
@@ -37,31 +37,30 @@ type directReader interface {
 
 type shard struct {
 	mu    sync.Mutex
-	index map[phys.PFN]int32 // a slot, or ghost
+	index index
 	slots []slot
-	last  int32 // slot of the last hit
-	limit int   // slots at most
+	free  []int32 // slots with nothing in them
+	last  int32   // slot of the last hit
+	limit int     // slots at most
+	few   int     // of small's pages, when the shard is full
 	small queue[int32]
 	main  queue[int32]
 	gone  queue[phys.PFN] // pages of which the index knows that they were asked for
 }
 
-// In the index, of pages that are not here.
-const (
-	ghost = -1 // fell out of small
-	asked = -2 // was read into its reader's memory
-)
-
 // slot is a page, or what there is of it and why there is not more.
 type slot struct {
 	pfn  phys.PFN
-	buf  *[]byte
+	page []byte
 	n    int
 	err  error
 	hits uint8 // since it came or was passed over, maxHits at most
 }
 
 const maxHits = 3
+
+// smallPart of a full shard's slots are small's.
+const smallPart = 10
 
 // defaultCache is the bound when the caller sets none.
 const defaultCache = 32 << 20
@@ -72,10 +71,10 @@ func newCache(c Container, bytes int64) *cache {
 	}
 	k := &cache{c: c, page: c.PageSize()}
 	k.direct, _ = c.(directReader)
-	k.bufs.New = func() any { b := make([]byte, k.page); return &b }
 	for i := range k.shards {
-		k.shards[i].index = make(map[phys.PFN]int32)
-		k.shards[i].limit = max(1, int(bytes/int64(k.page)/shards))
+		s := &k.shards[i]
+		s.limit = int(min(maxSlots, max(1, bytes/int64(k.page)/shards)))
+		s.few = s.limit / smallPart
 	}
 	return k
 }
@@ -96,14 +95,19 @@ func (k *cache) read(dst []byte, p phys.PFN, off int) (n int, err error) {
 			return n, nil
 		}
 	}
-	buf := k.bufs.Get().(*[]byte)
-	got, err := k.c.ReadPage(p, *buf)
-	n, told := piece(dst, (*buf)[:got], off, err)
-	if err == nil || phys.Reason(err) != nil { // the disk's errors may pass
-		buf = s.put(p, buf, got, err)
+	return k.load(s, dst, p, off)
+}
+
+// load reads a page into a slot that nobody else uses meanwhile.
+func (k *cache) load(s *shard, dst []byte, p phys.PFN, off int) (int, error) {
+	i, page := s.take(k.page)
+	if i < 0 {
+		page = make([]byte, k.page)
 	}
-	if buf != nil {
-		k.bufs.Put(buf)
+	got, err := k.c.ReadPage(p, page)
+	n, told := piece(dst, page[:got], off, err)
+	if i >= 0 {
+		s.put(p, i, got, err)
 	}
 	return n, told
 }
@@ -131,17 +135,11 @@ func piece(dst, page []byte, off int, err error) (int, error) {
 	return n, err
 }
 
-// absent: the index does not know the page.
-const absent = -3
-
-// get copies from a page that is here; where is what the index says of it.
+// get copies from a page that is here; where is what the index says.
 func (s *shard) get(dst []byte, p phys.PFN, off int) (n int, where int32, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, ok := s.index[p]
-	if !ok {
-		i = absent
-	}
+	i := s.index.at(p)
 	if i < 0 {
 		return 0, i, nil
 	}
@@ -150,66 +148,90 @@ func (s *shard) get(dst []byte, p phys.PFN, off int) (n int, where int32, err er
 		s.last = i
 		k.hits = min(k.hits+1, maxHits)
 	}
-	n, err = piece(dst, (*k.buf)[:k.n], off, k.err)
+	n, err = piece(dst, k.page[:k.n], off, k.err)
 	return n, i, err
 }
 
-// put keeps a page and gives back a buffer that is free, nil if there is none.
-func (s *shard) put(p phys.PFN, buf *[]byte, n int, err error) (free *[]byte) {
+// take gives a slot to be filled and put, and its memory; -1 if others fill all of them.
+func (s *shard) take(size int) (i int32, page []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, known := s.index[p]
-	if known && i >= 0 {
-		return buf // somebody else was faster
+	if len(s.slots) == s.limit {
+		s.evict()
+	} else if len(s.free) == 0 {
+		s.slots = append(s.slots, slot{page: make([]byte, size)})
+		s.free = append(s.free, int32(len(s.slots)-1))
 	}
-	back := known && i == ghost
-	if len(s.slots) < s.limit {
-		i = int32(len(s.slots))
-		s.slots = append(s.slots, slot{})
-	} else {
-		i = s.evict()
+	last := len(s.free) - 1
+	if last < 0 {
+		return -1, nil
 	}
-	free = s.slots[i].buf
-	s.slots[i] = slot{pfn: p, buf: buf, n: n, err: err}
-	s.index[p], s.last = i, i
-	if back {
+	i, s.free = s.free[last], s.free[:last]
+	return i, s.slots[i].page
+}
+
+// put keeps what slot i, which was taken, has got of a page.
+func (s *shard) put(p phys.PFN, i int32, n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.index.at(p)
+	passes := err != nil && phys.Reason(err) == nil // as the disk's errors may
+	if at >= 0 || passes || p > lastPage {          // or somebody else was faster
+		s.free = append(s.free, i)
+		return
+	}
+	k := &s.slots[i]
+	k.pfn, k.n, k.err, k.hits = p, n, err, 0
+	s.index.set(p, i)
+	s.last = i
+	if at == ghost {
 		s.main.push(i)
 	} else {
 		s.small.push(i)
 	}
-	return free
 }
 
-// evict frees a slot.
-func (s *shard) evict() int32 {
-	for {
-		if s.main.n == 0 || s.small.n > s.limit/10 {
-			i := s.small.pop()
-			k := &s.slots[i]
-			if k.hits == 0 {
-				s.note(k.pfn, ghost)
-				return i
-			}
-			k.hits = 0
-			s.main.push(i)
+// evict sees to a free slot, if there is one that nobody fills, and to a small queue that is
+// small: pages that are used once then come and go in little memory.
+func (s *shard) evict() {
+	for n := 2; n > 0 && s.small.n > s.few; n-- {
+		s.shed()
+	}
+	for len(s.free) == 0 && s.small.n+s.main.n > 0 {
+		if s.main.n == 0 || s.small.n > s.few {
+			s.shed()
 			continue
 		}
 		i := s.main.pop()
 		k := &s.slots[i]
 		if k.hits == 0 {
-			delete(s.index, k.pfn)
-			return i
+			s.index.remove(k.pfn)
+			s.free = append(s.free, i)
+			return
 		}
 		k.hits--
 		s.main.push(i)
 	}
 }
 
+// shed ends the time of a page in small.
+func (s *shard) shed() {
+	i := s.small.pop()
+	k := &s.slots[i]
+	if k.hits == 0 {
+		s.note(k.pfn, ghost)
+		s.free = append(s.free, i)
+		return
+	}
+	k.hits = 0
+	s.main.push(i)
+}
+
 // remember notes that a page was read without the cache.
 func (s *shard) remember(p phys.PFN) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, known := s.index[p]; !known {
+	if p <= lastPage && s.index.at(p) == absent {
 		s.note(p, asked)
 	}
 }
@@ -217,12 +239,13 @@ func (s *shard) remember(p phys.PFN) {
 // note puts a page into the index that is not here. There are as many of these as slots;
 // one that came back as a page is none any more when its turn comes.
 func (s *shard) note(p phys.PFN, as int32) {
-	s.index[p] = as
+	s.index.set(p, as)
 	s.gone.push(p)
 	if s.gone.n > s.limit {
-		if p := s.gone.pop(); s.index[p] < 0 {
-			delete(s.index, p)
+		if at := s.index.at(s.gone.first()); at == ghost || at == asked {
+			s.index.remove(s.gone.first())
 		}
+		s.gone.pop()
 	}
 }
 
@@ -243,6 +266,8 @@ func (q *queue[T]) push(v T) {
 	q.items[(q.head+q.n)%len(q.items)] = v
 	q.n++
 }
+
+func (q *queue[T]) first() T { return q.items[q.head] }
 
 func (q *queue[T]) pop() T {
 	v := q.items[q.head]

@@ -2,6 +2,7 @@ package vmcore
 
 import (
 	"iter"
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 
@@ -57,6 +58,11 @@ func TestCacheScanResistant(t *testing.T) {
 	for p := range phys.PFN(5 * holds) {
 		readOnce(t, k, 1<<20+p)
 	}
+	for i := range k.shards {
+		if s := &k.shards[i]; s.small.n > s.few+1 {
+			t.Errorf("shard %d: %d pages that were used once, want %d", i, s.small.n, s.few)
+		}
+	}
 	if again := hot(); again > holds/20 {
 		t.Errorf("%d of %d pages had to be read again", again, holds/2)
 	}
@@ -106,8 +112,47 @@ func TestCacheBounded(t *testing.T) {
 	}
 	for i := range k.shards {
 		s := &k.shards[i]
-		if len(s.slots) > 10 || s.small.n+s.main.n != len(s.slots) || len(s.index) > 20+1 || s.gone.n > 11 {
-			t.Fatalf("shard %d: %d slots, %d and %d queued, %d in the index, %d ghosts", i, len(s.slots), s.small.n, s.main.n, len(s.index), s.gone.n)
+		if len(s.slots) > 10 || s.small.n+s.main.n+len(s.free) != len(s.slots) || s.index.n > 20+1 || s.gone.n > 11 {
+			t.Fatalf("shard %d: %d slots, %d and %d queued, %d in the index, %d ghosts", i, len(s.slots), s.small.n, s.main.n, s.index.n, s.gone.n)
+		}
+	}
+}
+
+// TestIndex: an index knows what a map knows.
+func TestIndex(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var x index
+	m := make(map[phys.PFN]int32)
+	for i := range 200000 {
+		p := phys.PFN(r.IntN(700)) * shards
+		if i%3 == 0 {
+			p = lastPage - p
+		}
+		want, known := m[p]
+		if !known {
+			want = absent
+		}
+		switch at := x.at(p); {
+		case at != want || x.n != len(m):
+			t.Fatalf("step %d, page %#x: %d of %d pages, want %d of %d", i, uint64(p), at, x.n, want, len(m))
+		case known && r.IntN(2) == 0:
+			x.remove(p)
+			delete(m, p)
+		default:
+			m[p] = asked + int32(r.IntN(3000))
+			x.set(p, m[p])
+		}
+	}
+}
+
+// TestCacheFarPages: pages that the index has no room for are read each time.
+func TestCacheFarPages(t *testing.T) {
+	c := &counted{max: ^phys.PFN(0)}
+	k := newCache(c, 1<<20)
+	b := make([]byte, 8)
+	for i := range int64(3) {
+		if n, err := k.read(b, lastPage+2, 0); n != len(b) || err != nil || c.reads.Load() != i+1 {
+			t.Errorf("read %d: %d bytes, %v, after %d reads of the container", i, n, err, c.reads.Load())
 		}
 	}
 }
