@@ -26,66 +26,69 @@ var sleepers = table(map[Kind]string{
 })
 
 // asleep are the functions on top of a sleeper's stack that tell nothing but that it sleeps.
-var asleep = names(`__schedule schedule schedule_preempt_disabled schedule_timeout* schedule_hrtimeout* io_schedule* bit_wait* wait_woken
+var asleep = listed(`__schedule schedule schedule_preempt_disabled schedule_timeout* schedule_hrtimeout* io_schedule* bit_wait* wait_woken
 	__wait_event* __switch_to* preempt_schedule* schedule_idle __cond_resched context_switch prepare_to_wait*
 	wait_bit_action rcuwait_wait_event* schedule_rtlock rt_mutex_schedule`)
 
 // purposes are what the callers of a sleeping function wait for.
-var purposes = []struct{ functions, text string }{
-	{"wait_for_vfork_done", vforkPurpose},
-	{"__flush_work flush_work __cancel_work* cancel_work_sync cancel_delayed_work_sync flush_delayed_work", "a work item to end"},
-	{"__flush_workqueue flush_workqueue drain_workqueue destroy_workqueue", "a workqueue to be empty"},
-	{"synchronize_rcu* __wait_rcu_gp wait_rcu_gp* synchronize_sched* cond_synchronize_rcu* synchronize_net", "an RCU grace period"},
-	{"__synchronize_srcu synchronize_srcu*", "an SRCU grace period"},
-	{"rcu_barrier* _rcu_barrier*", "pending RCU callbacks"},
-	{"kthread_stop kthread_park", "a kernel thread to stop"},
-	{"jbd2_log_wait_commit jbd2_complete_transaction wait_transaction_locked add_transaction_credits start_this_handle", "a journal commit (jbd2)"},
-	{"jbd2_journal_commit_transaction jbd2_journal_* journal_submit_*", "the journal's own writes (jbd2)"},
-	{"__sb_start_write sb_start_write freeze_super thaw_super super_lock grab_super", "a super block that is frozen or busy"},
-	{"blk_mq_freeze_queue* blk_queue_enter __bio_queue_enter", "a request queue that is frozen"},
-	{"blk_mq_get_tag", "a free request tag of a block device"},
-	{"stop_one_cpu stop_machine* stop_cpus stop_two_cpus", "the stopper thread of a CPU"},
-	{"call_usermodehelper_exec", "a helper program of user space"},
-	{"coredump_wait", "other threads, to write a core dump"},
-	{"balance_dirty_pages*", "dirty pages to be written"},
-	{"rpc_wait_bit_killable nfs_wait_* rpc_execute __rpc_execute", "an answer of an NFS or RPC server"},
-	{"dma_fence_default_wait* dma_fence_wait* drm_*", "a device's fence (GPU)"},
-	{"mempool_alloc*", "memory for I/O"},
-	{"__wait_on_buffer __lock_buffer __bread_gfp bh_read", "a block of a device"},
-	{"inode_wait_for_writeback __inode_wait_for_writeback writeback_inodes_sb* wb_wait_for_completion", "the writing of inodes"},
-	{"read_swap_page swap_readpage swap_read_folio*", "a page from swap"},
-	{"filemap_fault filemap_read* generic_file_read* filemap_get_pages", "a page of a file"},
-	{"devtmpfs_submit_req", "devtmpfs"},
-	{"refrigerator __refrigerator", "to be thawed"},
+var purposes = table(map[string]string{
+	vforkPurpose:                           "wait_for_vfork_done",
+	"a work item to end":                   "__flush_work flush_work __cancel_work* cancel_work_sync cancel_delayed_work_sync flush_delayed_work",
+	"a workqueue to be empty":              "__flush_workqueue flush_workqueue drain_workqueue destroy_workqueue",
+	"an RCU grace period":                  "synchronize_rcu* __wait_rcu_gp wait_rcu_gp* synchronize_sched* cond_synchronize_rcu* synchronize_net",
+	"an SRCU grace period":                 "__synchronize_srcu synchronize_srcu*",
+	"pending RCU callbacks":                "rcu_barrier* _rcu_barrier*",
+	"a kernel thread to stop":              "kthread_stop kthread_park",
+	"a journal commit (jbd2)":              "jbd2_log_wait_commit jbd2_complete_transaction wait_transaction_locked add_transaction_credits start_this_handle",
+	"the journal's own writes (jbd2)":      "jbd2_journal_commit_transaction jbd2_journal_* journal_submit_*",
+	"a super block that is frozen or busy": "__sb_start_write sb_start_write freeze_super thaw_super super_lock grab_super",
+	"a request queue that is frozen":       "blk_mq_freeze_queue* blk_queue_enter __bio_queue_enter",
+	"a free request tag of a block device": "blk_mq_get_tag",
+	"the stopper thread of a CPU":          "stop_one_cpu stop_machine* stop_cpus stop_two_cpus",
+	"a helper program of user space":       "call_usermodehelper_exec",
+	"other threads, to write a core dump":  "coredump_wait",
+	"dirty pages to be written":            "balance_dirty_pages*",
+	"an answer of an NFS or RPC server":    "rpc_wait_bit_killable nfs_wait_* rpc_execute __rpc_execute",
+	"a device's fence (GPU)":               "dma_fence_default_wait* dma_fence_wait* drm_*",
+	"memory for I/O":                       "mempool_alloc*",
+	"a block of a device":                  "__wait_on_buffer __lock_buffer __bread_gfp bh_read",
+	"the writing of inodes":                "inode_wait_for_writeback __inode_wait_for_writeback writeback_inodes_sb* wb_wait_for_completion",
+	"a page from swap":                     "read_swap_page swap_readpage swap_read_folio*",
+	"a page of a file":                     "filemap_fault filemap_read* generic_file_read* filemap_get_pages",
+	"devtmpfs":                             "devtmpfs_submit_req",
+	"to be thawed":                         "refrigerator __refrigerator",
+})
+
+// functions tell something of functions, by their names, or how those begin.
+type functions[V any] struct {
+	names, begins map[string]V
 }
 
-// names splits a list of functions.
-func names(s string) map[string]bool {
-	m := map[string]bool{}
-	for _, n := range strings.Fields(s) {
-		m[n] = true
-	}
-	return m
-}
-
-// table turns the lists of functions round: by name.
-func table(byKind map[Kind]string) map[string]Kind {
-	m := map[string]Kind{}
-	for k, list := range byKind {
-		for n := range names(list) {
-			m[n] = k
+// table turns lists of functions round.
+func table[V comparable](lists map[V]string) functions[V] {
+	t := functions[V]{names: map[string]V{}, begins: map[string]V{}}
+	for v, list := range lists {
+		for _, name := range strings.Fields(list) {
+			if begin, ok := strings.CutSuffix(name, "*"); ok {
+				t.begins[begin] = v
+			} else {
+				t.names[name] = v
+			}
 		}
 	}
-	return m
+	return t
 }
 
-// lookup finds a function by its name, or by its longest beginning that the table has.
-func lookup[V any](m map[string]V, function string) (v V, ok bool) {
-	if v, ok = m[function]; ok {
+// listed are the functions of one list.
+func listed(list string) functions[bool] { return table(map[bool]string{true: list}) }
+
+// of finds a function by its name, or by its longest beginning that the table has.
+func (t functions[V]) of(function string) (v V, ok bool) {
+	if v, ok = t.names[function]; ok {
 		return v, true
 	}
 	for n := len(function); n > 2; n-- {
-		if v, ok = m[function[:n]+"*"]; ok {
+		if v, ok = t.begins[function[:n]]; ok {
 			return v, true
 		}
 	}
@@ -111,7 +114,7 @@ func sleep(frames []kernel.Frame) (kind Kind, at int, ok bool) {
 	io := false
 	for at < len(frames) {
 		name := function(frames[at])
-		if _, idle := lookup(asleep, name); !idle {
+		if _, idle := asleep.of(name); !idle {
 			break
 		}
 		io = io || strings.HasPrefix(name, "io_schedule") || strings.HasSuffix(name, "_io")
@@ -121,7 +124,7 @@ func sleep(frames []kernel.Frame) (kind Kind, at int, ok bool) {
 		return "", 0, false
 	}
 	for i, f := range frames[at:min(len(frames), at+callers)] {
-		if k, found := lookup(sleepers, function(f)); found && f.Kind == kernel.FrameCall {
+		if k, found := sleepers.of(function(f)); found && f.Kind == kernel.FrameCall {
 			return k, at + i, true
 		}
 	}
@@ -134,10 +137,8 @@ func sleep(frames []kernel.Frame) (kind Kind, at int, ok bool) {
 // purpose says what the frames from at on wait for.
 func purpose(frames []kernel.Frame, at int) string {
 	for _, f := range frames[min(at, len(frames)):min(len(frames), at+callers)] {
-		for _, p := range purposes {
-			if _, ok := lookup(names(p.functions), function(f)); ok {
-				return p.text
-			}
+		if text, ok := purposes.of(function(f)); ok {
+			return text
 		}
 	}
 	return ""

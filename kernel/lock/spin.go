@@ -17,14 +17,14 @@ type Spin struct {
 }
 
 // spinners are the functions in which a processor waits for a spinlock or rwlock.
-var spinners = names(`native_queued_spin_lock_slowpath queued_spin_lock_slowpath pv_queued_spin_lock_slowpath
+var spinners = listed(`native_queued_spin_lock_slowpath queued_spin_lock_slowpath pv_queued_spin_lock_slowpath
 	__pv_queued_spin_lock_slowpath resilient_queued_spin_lock_slowpath _raw_spin_lock* __raw_spin_lock* do_raw_spin_lock*
 	_spin_lock* __ticket_spin_lock* queued_read_lock_slowpath queued_write_lock_slowpath _raw_read_lock* _raw_write_lock*
 	arch_spin_lock __pv_init_lock_hash pv_wait_head_or_lock`)
 
 // Spins tells whether a processor waits in a function for a spinlock.
 func Spins(frame kernel.Frame) bool {
-	_, ok := lookup(spinners, function(frame))
+	_, ok := spinners.of(function(frame))
 	return ok && !strings.Contains(function(frame), "unlock")
 }
 
