@@ -62,10 +62,10 @@ func newSnappyTags() *snappyTags {
 	return t
 }
 
-// page decodes the elements between at and end in in into size bytes of out. Each tag tells
+// pageGo decodes the elements between at and end in in into size bytes of out. Each tag tells
 // where the next one is, which is fetched before anything is copied: that is what a page
 // waits for.
-func (t *snappyTags) page(in, out *window, at, end, size uint) error {
+func (t *snappyTags) pageGo(in, out *window, at, end, size uint) error {
 	op, tag := uint(0), uint(in[at&windowMask])
 	for at < end {
 		at++

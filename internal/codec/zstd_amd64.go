@@ -2,13 +2,6 @@
 
 package codec
 
-import "golang.org/x/sys/cpu"
-
-//go:generate go -C testdata/asm run . -out ../../zstd_amd64.s
-
-// hasAssembly tells whether the processor has what the assembly takes; all since 2013 have.
-var hasAssembly = cpu.X86.HasBMI1 && cpu.X86.HasBMI2 && cpu.X86.HasSSSE3
-
 // matchCopy is how a match of a distance below 16, its index, or more is copied: 16 bytes at a
 // time, of which the first are shuffled so that they repeat the distance's. Then each step the
 // 16 bytes that far back follow, where back is a multiple of the distance.

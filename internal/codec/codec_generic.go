@@ -11,3 +11,7 @@ func (l *literals) inTurns(in *window, s *[4]backward, quarter, n uint) uint {
 }
 
 func leastLog() uint { return usualLog }
+
+func (t *snappyTags) page(in, out *window, at, end, size uint) error {
+	return t.pageGo(in, out, at, end, size)
+}
