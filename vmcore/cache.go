@@ -16,7 +16,7 @@ const shards = 64
 // Each shard is an S3-FIFO (Yang et al., "FIFO queues are all you need for cache
 // eviction", SOSP 2023): pages come into a small queue, and only those that are asked for
 // again before they fall out of it, or soon after, get into the main one. So a walk over
-// all memory passes through a tenth of the cache, once that has been full, and through memory
+// all memory passes through a small part of the cache, once that has been full, and through memory
 // that the processor has at hand.
 //
 // A page that the file has as it is costs little to read again and comes in when it is
@@ -59,8 +59,8 @@ type slot struct {
 
 const maxHits = 3
 
-// smallPart of a full shard's slots are small's.
-const smallPart = 10
+// smallPart of a full shard's slots are small's: of the 32 MiB, half of one, which a processor has in its own cache.
+const smallPart = 64
 
 // defaultCache is the bound when the caller sets none.
 const defaultCache = 32 << 20
