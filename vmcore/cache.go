@@ -74,7 +74,7 @@ func newCache(c Container, bytes int64) *cache {
 	for i := range k.shards {
 		s := &k.shards[i]
 		s.limit = int(min(maxSlots, max(1, bytes/int64(k.page)/shards)))
-		s.few = s.limit / smallPart
+		s.few = max(1, s.limit/smallPart)
 	}
 	return k
 }
