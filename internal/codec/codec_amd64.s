@@ -532,120 +532,134 @@ short:
 // func decodeTags(in *byte, out *byte, tags *byte, copies *byte, at uint, end uint, size uint) (status uint)
 // Requires: BMI2, CMOV, SSE2, SSSE3
 TEXT ·decodeTags(SB), NOSPLIT, $0-64
-	MOVQ    tags+16(FP), R10
+	MOVQ    tags+16(FP), R9
 	MOVQ    in+0(FP), AX
-	MOVQ    end+40(FP), R12
-	ADDQ    AX, R12
+	MOVQ    end+40(FP), R11
+	ADDQ    AX, R11
 	ADDQ    at+32(FP), AX
-	MOVQ    out+8(FP), R11
-	MOVQ    R11, CX
-	MOVQ    size+48(FP), R13
-	ADDQ    R11, R13
-	CMPQ    AX, R12
+	MOVQ    out+8(FP), R10
+	MOVQ    R10, CX
+	MOVQ    size+48(FP), R12
+	ADDQ    R10, R12
+	CMPQ    AX, R11
 	JAE     over
 	MOVBLZX (AX), DX
 
 element:
-	MOVBLZX 2(R10)(DX*8), BX
-	MOVL    1(AX), R8
-	BZHIQ   BX, R8, R8
-	MOVL    4(R10)(DX*8), BX
-	ADDQ    BX, R8
-	MOVQ    CX, R9
-	SUBQ    R11, R9
-	CMPQ    R8, R9
+	MOVBLZX 1(R9)(DX*8), BX
+	MOVL    1(AX), DI
+	BZHIQ   BX, DI, DI
+	MOVL    4(R9)(DX*8), BX
+	ADDQ    BX, DI
+	MOVQ    CX, R8
+	SUBQ    R10, R8
+	CMPQ    DI, R8
 	JA      first
 
 near:
-	MOVBLZX (R10)(DX*8), DI
-	CMPQ    DI, $0x40
+	MOVBLZX (R9)(DX*8), SI
+	CMPQ    SI, $0x40
 	JA      many
-	MOVBLZX 1(R10)(DX*8), BX
-	ADDQ    AX, BX
-	CMPQ    BX, R12
-	JA      cut
-	LEAQ    (CX)(DI*1), SI
-	CMPQ    SI, R13
-	JA      long
-	MOVQ    CX, R9
-	SUBQ    R8, R9
+	MOVQ    CX, R8
+	SUBQ    DI, R8
 	INCQ    AX
-	TESTB   $0x03, DL
-	CMOVQEQ AX, R9
-	CMPQ    R8, $0x10
-	JB      repeat
-	MOVOU   (R9), X0
-	MOVOU   X0, (CX)
-	MOVOU   16(R9), X0
-	MOVOU   X0, 16(CX)
-	CMPQ    DI, $0x20
-	JA      more
+	MOVL    DX, BX
+	SHRL    $0x02, BX
+	LEAQ    1(AX)(BX*1), BX
+	ANDL    $0x03, DX
+	CMOVQEQ AX, R8
+	LEAQ    (AX)(DX*1), AX
+	CMOVQNE AX, BX
+
+followed:
+	CMPQ  BX, R11
+	JA    cut
+	LEAQ  (CX)(SI*1), AX
+	CMPQ  AX, R12
+	JA    long
+	CMPQ  DI, $0x10
+	JB    repeat
+	MOVOU (R8), X0
+	MOVOU X0, (CX)
+	MOVOU 16(R8), X0
+	MOVOU X0, 16(CX)
+	CMPQ  SI, $0x20
+	JA    more
 
 following:
 	MOVBLZX (BX), DX
-	MOVQ    SI, CX
+	MOVQ    AX, CX
 	MOVQ    BX, AX
-	CMPQ    BX, R12
+	CMPQ    BX, R11
 	JB      element
 
 over:
-	CMPQ CX, R13
+	CMPQ CX, R12
 	JNE  short
 	MOVL $0x00000000, AX
 	MOVQ AX, status+56(FP)
 	RET
 
 more:
-	MOVOU 32(R9), X0
+	MOVOU 32(R8), X0
 	MOVOU X0, 32(CX)
-	MOVOU 48(R9), X0
+	MOVOU 48(R8), X0
 	MOVOU X0, 48(CX)
 	JMP   following
 
 repeat:
-	SHLQ   $0x06, R8
+	SHLQ   $0x06, DI
 	JE     far
-	ADDQ   copies+24(FP), R8
-	MOVOU  (R9), X0
+	ADDQ   copies+24(FP), DI
+	MOVOU  (R8), X0
 	MOVOU  X0, X1
-	MOVOU  (R8), X2
+	MOVOU  (DI), X2
 	PSHUFB X2, X0
 	MOVOU  X0, (CX)
-	MOVOU  16(R8), X2
+	MOVOU  16(DI), X2
 	PSHUFB X2, X1
 	MOVOU  X1, 16(CX)
-	CMPQ   DI, $0x20
+	CMPQ   SI, $0x20
 	JBE    following
-	MOVQ   CX, R9
-	SUBQ   32(R8), R9
+	MOVQ   CX, R8
+	SUBQ   32(DI), R8
 	JMP    more
 
 many:
 	MOVQ  DX, BX
 	SHRQ  $0x02, BX
+	TESTB $0x03, DL
+	JNE   afar
 	SUBQ  $0x3b, BX
-	LEAQ  1(AX)(BX*1), R9
+	LEAQ  1(AX)(BX*1), R8
 	SHLQ  $0x03, BX
-	MOVL  1(AX), R8
-	BZHIQ BX, R8, R8
-	INCQ  R8
-	LEAQ  (R9)(R8*1), BX
-	CMPQ  BX, R12
+	MOVL  1(AX), SI
+	BZHIQ BX, SI, SI
+	INCQ  SI
+	LEAQ  (R8)(SI*1), BX
+	CMPQ  BX, R11
 	JA    cut
-	LEAQ  (CX)(R8*1), SI
-	CMPQ  SI, R13
+	LEAQ  (CX)(SI*1), AX
+	CMPQ  AX, R12
 	JA    long
 
 literals:
-	MOVOU (R9), X0
-	MOVOU 16(R9), X1
+	MOVOU (R8), X0
+	MOVOU 16(R8), X1
 	MOVOU X0, (CX)
 	MOVOU X1, 16(CX)
-	ADDQ  $0x20, R9
+	ADDQ  $0x20, R8
 	ADDQ  $0x20, CX
-	CMPQ  CX, SI
+	CMPQ  CX, AX
 	JB    literals
 	JMP   following
+
+afar:
+	LEAQ 1(BX), SI
+	LEAQ 5(AX), BX
+	MOVQ CX, R8
+	SUBQ DI, R8
+	JMP  followed
 
 first:
 	// a match may not begin before the page; a literal does not look back

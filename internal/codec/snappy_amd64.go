@@ -4,8 +4,7 @@ package codec
 
 // element is what a tag byte says, as the assembly wants it: see snappyTags.
 type element struct {
-	length uint8 // 255 if further bytes tell
-	step   uint8 // how far the next tag is
+	length uint8 // 255 of those that are seldom, see decodeTags
 	bits   uint8 // of the distance in the bytes behind the tag
 	far    uint32
 }
@@ -29,16 +28,16 @@ func newElements() (all [256]element) {
 		n := uint8(tag>>2 + 1)
 		switch tag & 3 {
 		case 0:
-			all[i] = element{length: n, step: n + 1, far: 16}
+			all[i] = element{length: n, far: 16}
 			if n > 60 {
-				all[i] = element{length: 255, far: 16}
+				all[i].length = 255
 			}
 		case 1:
-			all[i] = element{length: uint8(tag>>2&7 + 4), step: 2, bits: 8, far: uint32(tag >> 5 << 8)}
+			all[i] = element{length: uint8(tag>>2&7 + 4), bits: 8, far: uint32(tag >> 5 << 8)}
 		case 2:
-			all[i] = element{length: n, step: 3, bits: 16}
+			all[i] = element{length: n, bits: 16}
 		case 3:
-			all[i] = element{length: n, step: 5, bits: 32}
+			all[i] = element{length: 255, bits: 32}
 		}
 	}
 	return all

@@ -18,8 +18,7 @@ const (
 // An element of package codec's table of tags.
 const (
 	elementLength = 0
-	elementStep   = 1
-	elementBits   = 2
+	elementBits   = 1
 	elementFar    = 4
 )
 
@@ -58,8 +57,9 @@ func snappy() {
 	Label("element")
 	s.distance()
 	Label("near")
+	s.follow()
+	Label("followed")
 	s.bounds()
-	s.source()
 	CMPQ(s.far, U8(16))
 	JB(LabelRef("repeat"))
 	s.copy32(0)
@@ -135,27 +135,31 @@ func (s *snappyLoop) distance() {
 	JA(LabelRef("first"))
 }
 
-// bounds checks that the element and what it gives do not go beyond the ends.
-func (s *snappyLoop) bounds() {
+// follow finds where the element's bytes are, behind the tag or in the page, and where the next
+// tag is. That is what a page waits for: nothing is looked up.
+func (s *snappyLoop) follow() {
 	MOVBLZX(s.element(elementLength), s.length.As32())
 	CMPQ(s.length, U8(64))
 	JA(LabelRef("many"))
-	MOVBLZX(s.element(elementStep), s.next.As32())
-	ADDQ(s.ip, s.next)
+	MOVQ(s.op, s.from)
+	SUBQ(s.far, s.from)
+	INCQ(s.ip)
+	MOVL(s.tag.As32(), s.next.As32())
+	SHRL(U8(2), s.next.As32())
+	LEAQ(Mem{Base: s.ip, Index: s.next, Scale: 1, Disp: 1}, s.next)
+	ANDL(U8(3), s.tag.As32())
+	CMOVQEQ(s.ip, s.from)
+	LEAQ(Mem{Base: s.ip, Index: s.tag, Scale: 1}, s.ip)
+	CMOVQNE(s.ip, s.next)
+}
+
+// bounds checks that the element and what it gives do not go beyond the ends.
+func (s *snappyLoop) bounds() {
 	CMPQ(s.next, s.inEnd)
 	JA(LabelRef("cut"))
 	LEAQ(Mem{Base: s.op, Index: s.length, Scale: 1}, s.end)
 	CMPQ(s.end, s.pageEnd)
 	JA(LabelRef("long"))
-}
-
-// source is where the element's bytes are: behind the tag if it is a literal.
-func (s *snappyLoop) source() {
-	MOVQ(s.op, s.from)
-	SUBQ(s.far, s.from)
-	INCQ(s.ip)
-	TESTB(U8(3), s.tag.As8())
-	CMOVQEQ(s.ip, s.from)
 }
 
 // copy32 copies 16 bytes, and then the 16 behind them, which the first may have changed.
@@ -190,13 +194,16 @@ func (s *snappyLoop) repeat() {
 	JMP(LabelRef("more"))
 }
 
-// literals are more than 60, as the bytes behind the tag say.
+// literals are more than 60, as the bytes behind the tag say. A match with a distance of four
+// bytes, which no page needs, comes here too.
 func (s *snappyLoop) literals() {
 	x, y := XMM(), XMM()
+	bytes, n := s.spare, s.length
 	Label("many")
-	bytes, n := s.spare, s.far
 	MOVQ(s.tag, bytes)
 	SHRQ(U8(2), bytes)
+	TESTB(U8(3), s.tag.As8())
+	JNE(LabelRef("afar"))
 	SUBQ(U8(59), bytes)
 	LEAQ(Mem{Base: s.ip, Index: bytes, Scale: 1, Disp: 1}, s.from)
 	SHLQ(U8(3), bytes)
@@ -204,11 +211,7 @@ func (s *snappyLoop) literals() {
 	BZHIQ(bytes, n, n)
 	INCQ(n)
 	LEAQ(Mem{Base: s.from, Index: n, Scale: 1}, s.next)
-	CMPQ(s.next, s.inEnd)
-	JA(LabelRef("cut"))
-	LEAQ(Mem{Base: s.op, Index: n, Scale: 1}, s.end)
-	CMPQ(s.end, s.pageEnd)
-	JA(LabelRef("long"))
+	s.bounds()
 	Label("literals")
 	MOVOU(Mem{Base: s.from}, x)
 	MOVOU(Mem{Base: s.from, Disp: 16}, y)
@@ -219,6 +222,13 @@ func (s *snappyLoop) literals() {
 	CMPQ(s.op, s.end)
 	JB(LabelRef("literals"))
 	JMP(LabelRef("following"))
+
+	Label("afar")
+	LEAQ(Mem{Base: s.spare, Disp: 1}, s.length)
+	LEAQ(Mem{Base: s.ip, Disp: 5}, s.next)
+	MOVQ(s.op, s.from)
+	SUBQ(s.far, s.from)
+	JMP(LabelRef("followed"))
 }
 
 func leave(status int) {
