@@ -43,9 +43,9 @@ func overlong() [][]byte {
 	singles := append(bytes.Clone(size), bytes.Repeat([]byte{0, 'a'}, 30000)...)
 	return [][]byte{
 		matches,
-		append(bytes.Clone(singles), 61<<2, 0xff, 0x80),                 // 33024 literals
-		append(bytes.Clone(singles), 63<<2, 0xff, 0xff, 0xff, 0xff),     // 4 GiB of them
-		append(append(size, 63<<2, 0, 0, 2, 0), make([]byte, 65000)...), // 128 KiB
+		append(bytes.Clone(singles), 61<<2, 0xff, 0x80),             // 33024 literals
+		append(bytes.Clone(singles), 63<<2, 0xff, 0xff, 0xff, 0xff), // 4 GiB of them
+		append(append(bytes.Clone(matches[:3005]), 61<<2, 0x5f, 0xea), make([]byte, 60000)...),
 	}
 }
 
