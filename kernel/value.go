@@ -212,15 +212,18 @@ func (v Value) lost(seen map[error]bool, errs *[]error) {
 	}
 }
 
-// Absent tells whether nothing of the value could be read.
+// Absent tells whether nothing of the value could be read. Parts that take no memory, empty structs
+// and arrays without a length, do not count.
 func (v Value) Absent() bool {
-	if len(v.Parts) == 0 {
-		return v.Err != nil
-	}
+	absent := v.Err != nil
 	for _, p := range v.Parts {
+		if _, size := p.m.Bytes(); size == 0 {
+			continue
+		}
 		if !p.Absent() {
 			return false
 		}
+		absent = true
 	}
-	return true
+	return absent
 }

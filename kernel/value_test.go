@@ -98,6 +98,13 @@ func TestValueAbsent(t *testing.T) {
 	if errs := v.Lost(); len(errs) != 1 || !errors.Is(errs[0], phys.ErrUnmapped) || !v.Absent() {
 		t.Error(errs)
 	}
+	ts = cTypes(t, m.order, m.word, `struct empty {}; struct sized { struct empty none; long first; char more[]; }`)
+	if v = m.typed(ts).Object(find(t, ts, "struct sized"), 64).Value(); !v.Absent() {
+		t.Error("parts without a size count as read")
+	}
+	if v = m.typed(ts).Object(find(t, ts, "struct sized"), va).Value(); v.Absent() {
+		t.Error("parts without a size count as lost")
+	}
 	if v = m.typed(ts).Object(typ.ArrayOf(1<<40), va).Value(); !errors.Is(v.Err, phys.ErrLimit) {
 		t.Error(v.Err)
 	}

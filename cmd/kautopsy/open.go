@@ -108,6 +108,8 @@ func (f *inputFault) Error() string {
 			hint = " (cut or damaged: copy the dump again)"
 		}
 		return fmt.Sprintf("%s cannot be read: %v%s", f.file, f.err, hint)
+	case f.file == "-":
+		return "a dump is read at any place, so not from standard input: copy it to a file first"
 	case errors.Is(path, fs.ErrNotExist):
 		hint = " (dumps are often /var/crash/…/vmcore)"
 	case errors.Is(path, fs.ErrPermission):

@@ -142,6 +142,7 @@ func (f *pFlags) print(env *environment, k *kernel.Kernel, expr string, list []k
 			docs = append(docs, evaluatedDocument(expr, e))
 		case !e.Place && e.Type.Kind == symbols.KindEnum:
 			fmt.Fprintf(env.out, "%s = %d\n", expr, int64(e.Number))
+		case e.Absent() && len(list) == 1 && len(e.Parts) > 0: // the error says all
 		case e.CPU >= 0:
 			fmt.Fprintf(env.out, "per_cpu(%s, %d) = %s\n", withoutCPUs(expr), e.CPU, e.Format(style))
 		default:

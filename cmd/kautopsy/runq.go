@@ -81,7 +81,7 @@ func queuedTask(t kernel.Task) string {
 	if t.Addr == 0 {
 		return "(not known)"
 	}
-	return fmt.Sprintf("PID: %-6d TASK: %016x  COMMAND: %q", t.PID, t.Addr, printable(t.Comm))
+	return fmt.Sprintf("PID: %-6s TASK: %016x  COMMAND: %q", known(t.PID), t.Addr, printable(t.Comm))
 }
 
 // printQueue prints a run queue as crash does; deadline tasks, which crash leaves out, where

@@ -79,7 +79,25 @@ func (f *structFlags) run(env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	return q.print(env, f, at)
+	return ofPID(env, k, q.t, rest[1], q.print(env, f, at))
+}
+
+// ofPID is the error of a task_struct that is not there, with the address of the one that was
+// probably meant: a number that is no address of a kernel's is some task's PID.
+func ofPID(env *environment, k *kernel.Kernel, t *symbols.Type, arg string, err error) error {
+	pid, perr := strconv.Atoi(arg)
+	if err == nil || perr != nil || t.Underlying().String() != "struct task_struct" {
+		return err
+	}
+	all, _, terr := allTasks(env, k)
+	if terr != nil {
+		return err
+	}
+	task, terr := taskOfPID(all, pid)
+	if terr != nil {
+		return err
+	}
+	return fmt.Errorf("%w (PID %d has the one at %x)", err, pid, task.Addr)
 }
 
 // positional takes crash's count behind the address.
@@ -323,9 +341,10 @@ func (q aggregate) print(env *environment, f *structFlags, at []place) error {
 				}
 				lack = append(lack, valueMissing(env, "memory", v)...)
 			}
-			if f.json {
+			switch {
+			case f.json:
 				docs = append(docs, q.document(o, vals, p.cpu))
-			} else {
+			case read > 0 || len(at)*f.count > 1 || len(q.members) > 0: // of one that is not there the error says all
 				q.text(env, o, vals, style, f.count > 1)
 			}
 		}

@@ -115,7 +115,7 @@ func readSpace(env *environment, m *mm.Memory, t kernel.Task) (s addressSpace, l
 // printSpace prints crash's table.
 func printSpace(w io.Writer, s addressSpace, pageSize int) {
 	t := s.task
-	fmt.Fprintf(w, "PID: %-8d TASK: %016x  CPU: %d    COMMAND: \"%s\"\n", t.PID, t.Addr, t.CPU, printable(t.Comm))
+	fmt.Fprintln(w, taskHead(t))
 	fmt.Fprintln(w, "       MM               PGD          RSS    TOTAL_VM")
 	if s.mm.Addr == 0 {
 		fmt.Fprintf(w, "%8s %17s %11s %9s\n", "0", "0", "0k", "0k")
