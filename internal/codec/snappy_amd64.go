@@ -2,12 +2,16 @@
 
 package codec
 
-// element is what a tag byte says, as the assembly wants it: see snappyTags.
+// element is what a tag byte says, see snappyTags, as the assembly wants it. A literal has a
+// distance too, 16, with which nothing is repeated.
 type element struct {
-	length uint8 // 255 of those that are seldom, see decodeTags
-	bits   uint8 // of the distance in the bytes behind the tag
-	far    uint32
+	length uint8  // seldom for what is seldom
+	bits   uint8  // of the distance in the bytes behind the tag
+	far    uint32 // what the tag has of it
 }
+
+// seldom sends long literals and matches with a distance of four bytes another way.
+const seldom = 255
 
 // repetition is how a match of a distance below 16, its index, is copied: the first 16 bytes and
 // the second ones by shuffling those at the distance, and what follows from back bytes before it.
@@ -30,14 +34,14 @@ func newElements() (all [256]element) {
 		case 0:
 			all[i] = element{length: n, far: 16}
 			if n > 60 {
-				all[i].length = 255
+				all[i].length = seldom
 			}
 		case 1:
 			all[i] = element{length: uint8(tag>>2&7 + 4), bits: 8, far: uint32(tag >> 5 << 8)}
 		case 2:
 			all[i] = element{length: n, bits: 16}
 		case 3:
-			all[i] = element{length: 255, bits: 32}
+			all[i] = element{length: seldom, bits: 32}
 		}
 	}
 	return all
