@@ -7,4 +7,4 @@ import "golang.org/x/sys/cpu"
 //go:generate go -C testdata/asm run . -out ../../codec_amd64.s
 
 // hasAssembly tells whether the processor has what the assembly takes; all since 2013 have.
-var hasAssembly = cpu.X86.HasBMI1 && cpu.X86.HasBMI2 && cpu.X86.HasSSSE3
+var hasAssembly = cpu.X86.HasBMI2 && cpu.X86.HasSSSE3

@@ -5,49 +5,49 @@
 #include "textflag.h"
 
 // func decodeInTurns(in *byte, to *byte, tables *byte, streams *byte, shift uint, quarter uint, n uint) (done uint)
-// Requires: BMI, BMI2
+// Requires: BMI2
 TEXT ·decodeInTurns(SB), NOSPLIT, $8-64
 	MOVQ    streams+24(FP), SI
 	MOVQ    (SI), R8
-	MOVQ    R8, BX
-	NOTQ    BX
-	ANDQ    $0x07, BX
-	SHRQ    $0x03, R8
-	MOVWLZX R8, DI
+	MOVQ    R8, DI
+	SHRQ    $0x03, DI
+	MOVWLZX DI, DI
 	ADDQ    in+0(FP), DI
 	MOVQ    (DI), DI
-	ORQ     $0x01, DI
-	SHLXQ   BX, DI, DI
+	MOVQ    R8, AX
+	NOTQ    AX
+	ANDL    $0x00000007, AX
+	SHLXQ   AX, DI, DI
 	MOVQ    8(SI), R10
-	MOVQ    R10, BX
-	NOTQ    BX
-	ANDQ    $0x07, BX
-	SHRQ    $0x03, R10
-	MOVWLZX R10, R9
+	MOVQ    R10, R9
+	SHRQ    $0x03, R9
+	MOVWLZX R9, R9
 	ADDQ    in+0(FP), R9
 	MOVQ    (R9), R9
-	ORQ     $0x01, R9
-	SHLXQ   BX, R9, R9
+	MOVQ    R10, AX
+	NOTQ    AX
+	ANDL    $0x00000007, AX
+	SHLXQ   AX, R9, R9
 	MOVQ    16(SI), R12
-	MOVQ    R12, BX
-	NOTQ    BX
-	ANDQ    $0x07, BX
-	SHRQ    $0x03, R12
-	MOVWLZX R12, R11
+	MOVQ    R12, R11
+	SHRQ    $0x03, R11
+	MOVWLZX R11, R11
 	ADDQ    in+0(FP), R11
 	MOVQ    (R11), R11
-	ORQ     $0x01, R11
-	SHLXQ   BX, R11, R11
+	MOVQ    R12, AX
+	NOTQ    AX
+	ANDL    $0x00000007, AX
+	SHLXQ   AX, R11, R11
 	MOVQ    24(SI), R14
-	MOVQ    R14, BX
-	NOTQ    BX
-	ANDQ    $0x07, BX
-	SHRQ    $0x03, R14
-	MOVWLZX R14, R13
+	MOVQ    R14, R13
+	SHRQ    $0x03, R13
+	MOVWLZX R13, R13
 	ADDQ    in+0(FP), R13
 	MOVQ    (R13), R13
-	ORQ     $0x01, R13
-	SHLXQ   BX, R13, R13
+	MOVQ    R14, AX
+	NOTQ    AX
+	ANDL    $0x00000007, AX
+	SHLXQ   AX, R13, R13
 	MOVQ    to+8(FP), AX
 	MOVQ    quarter+40(FP), CX
 	LEAQ    (CX)(CX*2), DX
@@ -62,471 +62,1158 @@ turn:
 	CMPQ    R15, n+48(FP)
 	JA      done
 	SHRXQ   BX, DI, R15
-	MOVBLZX 4104(SI)(R15*1), BP
+	MOVBLZX 8200(SI)(R15*1), BP
 	MOVBLZX (SI)(R15*1), R15
+	SUBQ    R15, R8
 	SHLXQ   R15, DI, DI
 	MOVB    BP, (AX)
 	SHRXQ   BX, R9, R15
-	MOVBLZX 4104(SI)(R15*1), BP
+	MOVBLZX 8200(SI)(R15*1), BP
 	MOVBLZX (SI)(R15*1), R15
+	SUBQ    R15, R10
 	SHLXQ   R15, R9, R9
 	MOVB    BP, (AX)(CX*1)
 	SHRXQ   BX, R11, R15
-	MOVBLZX 4104(SI)(R15*1), BP
+	MOVBLZX 8200(SI)(R15*1), BP
 	MOVBLZX (SI)(R15*1), R15
+	SUBQ    R15, R12
 	SHLXQ   R15, R11, R11
 	MOVB    BP, (AX)(CX*2)
 	SHRXQ   BX, R13, R15
-	MOVBLZX 4104(SI)(R15*1), BP
+	MOVBLZX 8200(SI)(R15*1), BP
 	MOVBLZX (SI)(R15*1), R15
+	SUBQ    R15, R14
 	SHLXQ   R15, R13, R13
 	MOVB    BP, (AX)(DX*1)
 	SHRXQ   BX, DI, R15
-	MOVBLZX 4104(SI)(R15*1), BP
+	MOVBLZX 8200(SI)(R15*1), BP
 	MOVBLZX (SI)(R15*1), R15
+	SUBQ    R15, R8
 	SHLXQ   R15, DI, DI
 	MOVB    BP, 1(AX)
 	SHRXQ   BX, R9, R15
-	MOVBLZX 4104(SI)(R15*1), BP
+	MOVBLZX 8200(SI)(R15*1), BP
 	MOVBLZX (SI)(R15*1), R15
+	SUBQ    R15, R10
 	SHLXQ   R15, R9, R9
 	MOVB    BP, 1(AX)(CX*1)
 	SHRXQ   BX, R11, R15
-	MOVBLZX 4104(SI)(R15*1), BP
+	MOVBLZX 8200(SI)(R15*1), BP
 	MOVBLZX (SI)(R15*1), R15
+	SUBQ    R15, R12
 	SHLXQ   R15, R11, R11
 	MOVB    BP, 1(AX)(CX*2)
 	SHRXQ   BX, R13, R15
-	MOVBLZX 4104(SI)(R15*1), BP
+	MOVBLZX 8200(SI)(R15*1), BP
 	MOVBLZX (SI)(R15*1), R15
+	SUBQ    R15, R14
 	SHLXQ   R15, R13, R13
 	MOVB    BP, 1(AX)(DX*1)
 	SHRXQ   BX, DI, R15
-	MOVBLZX 4104(SI)(R15*1), BP
+	MOVBLZX 8200(SI)(R15*1), BP
 	MOVBLZX (SI)(R15*1), R15
+	SUBQ    R15, R8
 	SHLXQ   R15, DI, DI
 	MOVB    BP, 2(AX)
 	SHRXQ   BX, R9, R15
-	MOVBLZX 4104(SI)(R15*1), BP
+	MOVBLZX 8200(SI)(R15*1), BP
 	MOVBLZX (SI)(R15*1), R15
+	SUBQ    R15, R10
 	SHLXQ   R15, R9, R9
 	MOVB    BP, 2(AX)(CX*1)
 	SHRXQ   BX, R11, R15
-	MOVBLZX 4104(SI)(R15*1), BP
+	MOVBLZX 8200(SI)(R15*1), BP
 	MOVBLZX (SI)(R15*1), R15
+	SUBQ    R15, R12
 	SHLXQ   R15, R11, R11
 	MOVB    BP, 2(AX)(CX*2)
 	SHRXQ   BX, R13, R15
-	MOVBLZX 4104(SI)(R15*1), BP
+	MOVBLZX 8200(SI)(R15*1), BP
 	MOVBLZX (SI)(R15*1), R15
+	SUBQ    R15, R14
 	SHLXQ   R15, R13, R13
 	MOVB    BP, 2(AX)(DX*1)
 	SHRXQ   BX, DI, R15
-	MOVBLZX 4104(SI)(R15*1), BP
+	MOVBLZX 8200(SI)(R15*1), BP
 	MOVBLZX (SI)(R15*1), R15
+	SUBQ    R15, R8
 	SHLXQ   R15, DI, DI
 	MOVB    BP, 3(AX)
 	SHRXQ   BX, R9, R15
-	MOVBLZX 4104(SI)(R15*1), BP
+	MOVBLZX 8200(SI)(R15*1), BP
 	MOVBLZX (SI)(R15*1), R15
+	SUBQ    R15, R10
 	SHLXQ   R15, R9, R9
 	MOVB    BP, 3(AX)(CX*1)
 	SHRXQ   BX, R11, R15
-	MOVBLZX 4104(SI)(R15*1), BP
+	MOVBLZX 8200(SI)(R15*1), BP
 	MOVBLZX (SI)(R15*1), R15
+	SUBQ    R15, R12
 	SHLXQ   R15, R11, R11
 	MOVB    BP, 3(AX)(CX*2)
 	SHRXQ   BX, R13, R15
-	MOVBLZX 4104(SI)(R15*1), BP
+	MOVBLZX 8200(SI)(R15*1), BP
 	MOVBLZX (SI)(R15*1), R15
+	SUBQ    R15, R14
 	SHLXQ   R15, R13, R13
 	MOVB    BP, 3(AX)(DX*1)
 	SHRXQ   BX, DI, R15
-	MOVBLZX 4104(SI)(R15*1), BP
+	MOVBLZX 8200(SI)(R15*1), BP
 	MOVBLZX (SI)(R15*1), R15
+	SUBQ    R15, R8
 	SHLXQ   R15, DI, DI
 	MOVB    BP, 4(AX)
-	SHRXQ   BX, R9, R15
-	MOVBLZX 4104(SI)(R15*1), BP
-	MOVBLZX (SI)(R15*1), R15
-	SHLXQ   R15, R9, R9
-	MOVB    BP, 4(AX)(CX*1)
-	SHRXQ   BX, R11, R15
-	MOVBLZX 4104(SI)(R15*1), BP
-	MOVBLZX (SI)(R15*1), R15
-	SHLXQ   R15, R11, R11
-	MOVB    BP, 4(AX)(CX*2)
-	SHRXQ   BX, R13, R15
-	MOVBLZX 4104(SI)(R15*1), BP
-	MOVBLZX (SI)(R15*1), R15
-	SHLXQ   R15, R13, R13
-	MOVB    BP, 4(AX)(DX*1)
-	TZCNTQ  DI, R15
-	MOVQ    R15, DI
+	SHRXQ   BX, R9, DI
+	MOVBLZX 8200(SI)(DI*1), R15
+	MOVBLZX (SI)(DI*1), DI
+	SUBQ    DI, R10
+	SHLXQ   DI, R9, R9
+	MOVB    R15, 4(AX)(CX*1)
+	SHRXQ   BX, R11, DI
+	MOVBLZX 8200(SI)(DI*1), R9
+	MOVBLZX (SI)(DI*1), DI
+	SUBQ    DI, R12
+	SHLXQ   DI, R11, R11
+	MOVB    R9, 4(AX)(CX*2)
+	SHRXQ   BX, R13, DI
+	MOVBLZX 8200(SI)(DI*1), R9
+	MOVBLZX (SI)(DI*1), DI
+	SUBQ    DI, R14
+	SHLXQ   DI, R13, R13
+	MOVB    R9, 4(AX)(DX*1)
+	MOVQ    R8, DI
 	SHRQ    $0x03, DI
-	SUBQ    DI, R8
-	ANDQ    $0x07, R15
-	MOVWLZX R8, DI
+	MOVWLZX DI, DI
 	ADDQ    in+0(FP), DI
 	MOVQ    (DI), DI
-	ORQ     $0x01, DI
-	SHLXQ   R15, DI, DI
-	TZCNTQ  R9, R15
-	MOVQ    R15, R9
+	MOVQ    R8, R9
+	NOTQ    R9
+	ANDL    $0x00000007, R9
+	SHLXQ   R9, DI, DI
+	MOVQ    R10, R9
 	SHRQ    $0x03, R9
-	SUBQ    R9, R10
-	ANDQ    $0x07, R15
-	MOVWLZX R10, R9
+	MOVWLZX R9, R9
 	ADDQ    in+0(FP), R9
 	MOVQ    (R9), R9
-	ORQ     $0x01, R9
-	SHLXQ   R15, R9, R9
-	TZCNTQ  R11, R15
-	MOVQ    R15, R11
+	MOVQ    R10, R11
+	NOTQ    R11
+	ANDL    $0x00000007, R11
+	SHLXQ   R11, R9, R9
+	MOVQ    R12, R11
 	SHRQ    $0x03, R11
-	SUBQ    R11, R12
-	ANDQ    $0x07, R15
-	MOVWLZX R12, R11
+	MOVWLZX R11, R11
 	ADDQ    in+0(FP), R11
 	MOVQ    (R11), R11
-	ORQ     $0x01, R11
-	SHLXQ   R15, R11, R11
-	TZCNTQ  R13, R15
-	MOVQ    R15, R13
+	MOVQ    R12, R13
+	NOTQ    R13
+	ANDL    $0x00000007, R13
+	SHLXQ   R13, R11, R11
+	MOVQ    R14, R13
 	SHRQ    $0x03, R13
-	SUBQ    R13, R14
-	ANDQ    $0x07, R15
-	MOVWLZX R14, R13
+	MOVWLZX R13, R13
 	ADDQ    in+0(FP), R13
 	MOVQ    (R13), R13
-	ORQ     $0x01, R13
+	MOVQ    R14, R15
+	NOTQ    R15
+	ANDL    $0x00000007, R15
 	SHLXQ   R15, R13, R13
 	ADDQ    $0x05, AX
 	JMP     turn
 
 done:
-	SUBQ   to+8(FP), AX
-	MOVQ   AX, done+56(FP)
-	MOVQ   streams+24(FP), SI
-	TZCNTQ DI, CX
-	SHLQ   $0x03, R8
-	ADDQ   $0x07, R8
-	SUBQ   CX, R8
-	MOVQ   R8, (SI)
-	TZCNTQ R9, CX
-	SHLQ   $0x03, R10
-	ADDQ   $0x07, R10
-	SUBQ   CX, R10
-	MOVQ   R10, 8(SI)
-	TZCNTQ R11, CX
-	SHLQ   $0x03, R12
-	ADDQ   $0x07, R12
-	SUBQ   CX, R12
-	MOVQ   R12, 16(SI)
-	TZCNTQ R13, CX
-	SHLQ   $0x03, R14
-	ADDQ   $0x07, R14
-	SUBQ   CX, R14
-	MOVQ   R14, 24(SI)
+	SUBQ to+8(FP), AX
+	MOVQ AX, done+56(FP)
+	MOVQ streams+24(FP), SI
+	MOVQ R8, (SI)
+	MOVQ R10, 8(SI)
+	MOVQ R12, 16(SI)
+	MOVQ R14, 24(SI)
 	RET
 
-// func runSequences(in *byte, out *byte, from *byte, tables *byte, copies *byte, entries *byte, repeat *byte, b uint, op uint, at uint, limit uint, end uint, left uint) (b2 uint, op2 uint, at2 uint, last uint, status uint)
+// func readShares(in *byte, counts *byte, bit uint, left uint, symbols uint) (bit2 uint, left2 uint, n uint)
+// Requires: BMI2, CMOV
+TEXT ·readShares(SB), NOSPLIT, $0-64
+	MOVQ in+0(FP), AX
+	MOVQ counts+8(FP), CX
+	MOVQ bit+16(FP), DX
+	MOVQ left+24(FP), BX
+	XORL SI, SI
+
+look:
+	// 57 bits, and a count takes at most 12
+	MOVQ    DX, DI
+	SHRQ    $0x03, DI
+	MOVWLZX DI, DI
+	MOVQ    (AX)(DI*1), DI
+	MOVQ    DX, R8
+	ANDL    $0x00000007, R8
+	SHRXQ   R8, DI, DI
+	BSRQ    BX, R9
+	MOVL    $0x00000001, R8
+	SHLXQ   R9, R8, R8
+	LEAQ    -1(R8)(R8*1), R13
+	SUBQ    BX, R13
+	BZHIQ   R9, DI, R14
+	LEAQ    (R14)(R8*1), R8
+	SUBQ    R13, R8
+
+	// the bit above them counts for those that are not below short
+	BTQ     R9, DI
+	CMOVQCC R14, R8
+	CMPQ    R14, R13
+	CMOVQCC R8, R14
+	SBBQ    $-1, R9
+	SHRXQ   R9, DI, DI
+	ADDQ    R9, DX
+	LEAQ    -1(R14), R8
+	MOVW    R8, (CX)(SI*2)
+	MOVQ    R8, R13
+	NEGQ    R13
+	CMOVQMI R8, R13
+	SUBQ    R13, BX
+	INCQ    SI
+
+	// behind a count of zero two bits say how many more have none
+	XORL  R9, R9
+	CMPQ  R14, $0x01
+	SETEQ R9
+	MOVQ  R9, R8
+	NEGQ  R8
+	ANDL  DI, R8
+	ANDL  $0x00000003, R8
+	ADDL  R9, R9
+	SHRXQ R9, DI, DI
+	ADDQ  R9, DX
+	ADDQ  R8, SI
+	CMPQ  R8, $0x03
+	JEQ   run
+	CMPQ  BX, $0x01
+	JBE   shared
+	CMPQ  SI, symbols+32(FP)
+	JAE   shared
+	BSRQ  BX, R10
+	MOVL  $0x00000001, R8
+	SHLXQ R10, R8, R8
+	LEAQ  -1(R8)(R8*1), R13
+	SUBQ  BX, R13
+	BZHIQ R10, DI, R14
+	LEAQ  (R14)(R8*1), R8
+	SUBQ  R13, R8
+
+	// the bit above them counts for those that are not below short
+	BTQ     R10, DI
+	CMOVQCC R14, R8
+	CMPQ    R14, R13
+	CMOVQCC R8, R14
+	SBBQ    $-1, R10
+	SHRXQ   R10, DI, DI
+	ADDQ    R10, DX
+	LEAQ    -1(R14), R8
+	MOVW    R8, (CX)(SI*2)
+	MOVQ    R8, R13
+	NEGQ    R13
+	CMOVQMI R8, R13
+	SUBQ    R13, BX
+	INCQ    SI
+
+	// behind a count of zero two bits say how many more have none
+	XORL  R10, R10
+	CMPQ  R14, $0x01
+	SETEQ R10
+	MOVQ  R10, R8
+	NEGQ  R8
+	ANDL  DI, R8
+	ANDL  $0x00000003, R8
+	ADDL  R10, R10
+	SHRXQ R10, DI, DI
+	ADDQ  R10, DX
+	ADDQ  R8, SI
+	CMPQ  R8, $0x03
+	JEQ   run
+	CMPQ  BX, $0x01
+	JBE   shared
+	CMPQ  SI, symbols+32(FP)
+	JAE   shared
+	BSRQ  BX, R11
+	MOVL  $0x00000001, R8
+	SHLXQ R11, R8, R8
+	LEAQ  -1(R8)(R8*1), R13
+	SUBQ  BX, R13
+	BZHIQ R11, DI, R14
+	LEAQ  (R14)(R8*1), R8
+	SUBQ  R13, R8
+
+	// the bit above them counts for those that are not below short
+	BTQ     R11, DI
+	CMOVQCC R14, R8
+	CMPQ    R14, R13
+	CMOVQCC R8, R14
+	SBBQ    $-1, R11
+	SHRXQ   R11, DI, DI
+	ADDQ    R11, DX
+	LEAQ    -1(R14), R8
+	MOVW    R8, (CX)(SI*2)
+	MOVQ    R8, R13
+	NEGQ    R13
+	CMOVQMI R8, R13
+	SUBQ    R13, BX
+	INCQ    SI
+
+	// behind a count of zero two bits say how many more have none
+	XORL  R11, R11
+	CMPQ  R14, $0x01
+	SETEQ R11
+	MOVQ  R11, R8
+	NEGQ  R8
+	ANDL  DI, R8
+	ANDL  $0x00000003, R8
+	ADDL  R11, R11
+	SHRXQ R11, DI, DI
+	ADDQ  R11, DX
+	ADDQ  R8, SI
+	CMPQ  R8, $0x03
+	JEQ   run
+	CMPQ  BX, $0x01
+	JBE   shared
+	CMPQ  SI, symbols+32(FP)
+	JAE   shared
+	BSRQ  BX, R12
+	MOVL  $0x00000001, R8
+	SHLXQ R12, R8, R8
+	LEAQ  -1(R8)(R8*1), R13
+	SUBQ  BX, R13
+	BZHIQ R12, DI, R14
+	LEAQ  (R14)(R8*1), R8
+	SUBQ  R13, R8
+
+	// the bit above them counts for those that are not below short
+	BTQ     R12, DI
+	CMOVQCC R14, R8
+	CMPQ    R14, R13
+	CMOVQCC R8, R14
+	SBBQ    $-1, R12
+	SHRXQ   R12, DI, DI
+	ADDQ    R12, DX
+	LEAQ    -1(R14), R8
+	MOVW    R8, (CX)(SI*2)
+	MOVQ    R8, R13
+	NEGQ    R13
+	CMOVQMI R8, R13
+	SUBQ    R13, BX
+	INCQ    SI
+
+	// behind a count of zero two bits say how many more have none
+	XORL  R12, R12
+	CMPQ  R14, $0x01
+	SETEQ R12
+	MOVQ  R12, R8
+	NEGQ  R8
+	ANDL  DI, R8
+	ANDL  $0x00000003, R8
+	ADDL  R12, R12
+	SHRXQ R12, DI, DI
+	ADDQ  R12, DX
+	ADDQ  R8, SI
+	CMPQ  R8, $0x03
+	JEQ   run
+	CMPQ  BX, $0x01
+	JBE   shared
+	CMPQ  SI, symbols+32(FP)
+	JAE   shared
+	JMP   look
+
+run:
+	CMPQ    SI, symbols+32(FP)
+	JAE     shared
+	MOVQ    DX, DI
+	SHRQ    $0x03, DI
+	MOVWLZX DI, DI
+	MOVQ    (AX)(DI*1), DI
+	MOVQ    DX, R8
+	ANDL    $0x00000007, R8
+	SHRXQ   R8, DI, DI
+	ANDL    $0x00000003, DI
+	ADDQ    $0x02, DX
+	ADDQ    DI, SI
+	CMPQ    DI, $0x03
+	JEQ     run
+	CMPQ    SI, symbols+32(FP)
+	JB      look
+
+shared:
+	MOVQ DX, bit2+40(FP)
+	MOVQ BX, left2+48(FP)
+	MOVQ SI, n+56(FP)
+	RET
+
+// func decodeWeights(in *byte, states *byte, weights *byte, s uint, least int, one uint, two uint, n uint, limit uint) (s2 uint, one2 uint, two2 uint, n2 uint)
+// Requires: BMI2
+TEXT ·decodeWeights(SB), NOSPLIT, $0-104
+	MOVQ in+0(FP), AX
+	MOVQ states+8(FP), CX
+	MOVQ weights+16(FP), DX
+	MOVQ s+24(FP), BX
+	MOVQ one+40(FP), SI
+	MOVQ two+48(FP), DI
+	MOVQ n+56(FP), R8
+
+weights:
+	CMPQ    BX, least+32(FP)
+	JLT     weighed
+	CMPQ    R8, limit+64(FP)
+	JA      weighed
+	MOVQ    BX, R9
+	SARQ    $0x03, R9
+	MOVQ    (AX)(R9*1), R10
+	MOVQ    BX, R9
+	ORQ     $-8, R9
+	INCQ    R9
+	SUBQ    R9, BX
+	MOVBLZX 4(CX)(SI*8), R11
+	MOVB    R11, (DX)(R8*1)
+	MOVBLZX (CX)(SI*8), R12
+	MOVWLZX 2(CX)(SI*8), SI
+	SUBQ    R12, R9
+	SHRXQ   R9, R10, R11
+	BZHIQ   R12, R11, R11
+	ADDQ    R11, SI
+	MOVBLZX 4(CX)(DI*8), R11
+	MOVB    R11, 1(DX)(R8*1)
+	MOVBLZX (CX)(DI*8), R12
+	MOVWLZX 2(CX)(DI*8), DI
+	SUBQ    R12, R9
+	SHRXQ   R9, R10, R11
+	BZHIQ   R12, R11, R11
+	ADDQ    R11, DI
+	MOVBLZX 4(CX)(SI*8), R11
+	MOVB    R11, 2(DX)(R8*1)
+	MOVBLZX (CX)(SI*8), R12
+	MOVWLZX 2(CX)(SI*8), SI
+	SUBQ    R12, R9
+	SHRXQ   R9, R10, R11
+	BZHIQ   R12, R11, R11
+	ADDQ    R11, SI
+	MOVBLZX 4(CX)(DI*8), R11
+	MOVB    R11, 3(DX)(R8*1)
+	MOVBLZX (CX)(DI*8), R12
+	MOVWLZX 2(CX)(DI*8), DI
+	SUBQ    R12, R9
+	SHRXQ   R9, R10, R11
+	BZHIQ   R12, R11, R11
+	ADDQ    R11, DI
+	MOVBLZX 4(CX)(SI*8), R11
+	MOVB    R11, 4(DX)(R8*1)
+	MOVBLZX (CX)(SI*8), R12
+	MOVWLZX 2(CX)(SI*8), SI
+	SUBQ    R12, R9
+	SHRXQ   R9, R10, R11
+	BZHIQ   R12, R11, R11
+	ADDQ    R11, SI
+	MOVBLZX 4(CX)(DI*8), R11
+	MOVB    R11, 5(DX)(R8*1)
+	MOVBLZX (CX)(DI*8), R12
+	MOVWLZX 2(CX)(DI*8), DI
+	SUBQ    R12, R9
+	SHRXQ   R9, R10, R11
+	BZHIQ   R12, R11, R11
+	ADDQ    R11, DI
+	MOVBLZX 4(CX)(SI*8), R11
+	MOVB    R11, 6(DX)(R8*1)
+	MOVBLZX (CX)(SI*8), R12
+	MOVWLZX 2(CX)(SI*8), SI
+	SUBQ    R12, R9
+	SHRXQ   R9, R10, R11
+	BZHIQ   R12, R11, R11
+	ADDQ    R11, SI
+	MOVBLZX 4(CX)(DI*8), R11
+	MOVB    R11, 7(DX)(R8*1)
+	MOVBLZX (CX)(DI*8), R12
+	MOVWLZX 2(CX)(DI*8), DI
+	SUBQ    R12, R9
+	SHRXQ   R9, R10, R11
+	BZHIQ   R12, R11, R11
+	ADDQ    R11, DI
+	ADDQ    R9, BX
+	ADDQ    $0x08, R8
+	JMP     weights
+
+weighed:
+	MOVQ BX, s2+72(FP)
+	MOVQ SI, one2+80(FP)
+	MOVQ DI, two2+88(FP)
+	MOVQ R8, n2+96(FP)
+	RET
+
+DATA weightKinds<>+0(SB)/1, $0x00
+DATA weightKinds<>+1(SB)/1, $0x00
+DATA weightKinds<>+2(SB)/1, $0x00
+DATA weightKinds<>+3(SB)/1, $0x00
+DATA weightKinds<>+4(SB)/1, $0x00
+DATA weightKinds<>+5(SB)/1, $0x00
+DATA weightKinds<>+6(SB)/1, $0x00
+DATA weightKinds<>+7(SB)/1, $0x00
+DATA weightKinds<>+8(SB)/1, $0x00
+DATA weightKinds<>+9(SB)/1, $0x00
+DATA weightKinds<>+10(SB)/1, $0x00
+DATA weightKinds<>+11(SB)/1, $0x00
+DATA weightKinds<>+12(SB)/1, $0x00
+DATA weightKinds<>+13(SB)/1, $0x00
+DATA weightKinds<>+14(SB)/1, $0x00
+DATA weightKinds<>+15(SB)/1, $0x00
+DATA weightKinds<>+16(SB)/1, $0x01
+DATA weightKinds<>+17(SB)/1, $0x01
+DATA weightKinds<>+18(SB)/1, $0x01
+DATA weightKinds<>+19(SB)/1, $0x01
+DATA weightKinds<>+20(SB)/1, $0x01
+DATA weightKinds<>+21(SB)/1, $0x01
+DATA weightKinds<>+22(SB)/1, $0x01
+DATA weightKinds<>+23(SB)/1, $0x01
+DATA weightKinds<>+24(SB)/1, $0x01
+DATA weightKinds<>+25(SB)/1, $0x01
+DATA weightKinds<>+26(SB)/1, $0x01
+DATA weightKinds<>+27(SB)/1, $0x01
+DATA weightKinds<>+28(SB)/1, $0x01
+DATA weightKinds<>+29(SB)/1, $0x01
+DATA weightKinds<>+30(SB)/1, $0x01
+DATA weightKinds<>+31(SB)/1, $0x01
+DATA weightKinds<>+32(SB)/1, $0x02
+DATA weightKinds<>+33(SB)/1, $0x02
+DATA weightKinds<>+34(SB)/1, $0x02
+DATA weightKinds<>+35(SB)/1, $0x02
+DATA weightKinds<>+36(SB)/1, $0x02
+DATA weightKinds<>+37(SB)/1, $0x02
+DATA weightKinds<>+38(SB)/1, $0x02
+DATA weightKinds<>+39(SB)/1, $0x02
+DATA weightKinds<>+40(SB)/1, $0x02
+DATA weightKinds<>+41(SB)/1, $0x02
+DATA weightKinds<>+42(SB)/1, $0x02
+DATA weightKinds<>+43(SB)/1, $0x02
+DATA weightKinds<>+44(SB)/1, $0x02
+DATA weightKinds<>+45(SB)/1, $0x02
+DATA weightKinds<>+46(SB)/1, $0x02
+DATA weightKinds<>+47(SB)/1, $0x02
+DATA weightKinds<>+48(SB)/1, $0x03
+DATA weightKinds<>+49(SB)/1, $0x03
+DATA weightKinds<>+50(SB)/1, $0x03
+DATA weightKinds<>+51(SB)/1, $0x03
+DATA weightKinds<>+52(SB)/1, $0x03
+DATA weightKinds<>+53(SB)/1, $0x03
+DATA weightKinds<>+54(SB)/1, $0x03
+DATA weightKinds<>+55(SB)/1, $0x03
+DATA weightKinds<>+56(SB)/1, $0x03
+DATA weightKinds<>+57(SB)/1, $0x03
+DATA weightKinds<>+58(SB)/1, $0x03
+DATA weightKinds<>+59(SB)/1, $0x03
+DATA weightKinds<>+60(SB)/1, $0x03
+DATA weightKinds<>+61(SB)/1, $0x03
+DATA weightKinds<>+62(SB)/1, $0x03
+DATA weightKinds<>+63(SB)/1, $0x03
+DATA weightKinds<>+64(SB)/1, $0x04
+DATA weightKinds<>+65(SB)/1, $0x04
+DATA weightKinds<>+66(SB)/1, $0x04
+DATA weightKinds<>+67(SB)/1, $0x04
+DATA weightKinds<>+68(SB)/1, $0x04
+DATA weightKinds<>+69(SB)/1, $0x04
+DATA weightKinds<>+70(SB)/1, $0x04
+DATA weightKinds<>+71(SB)/1, $0x04
+DATA weightKinds<>+72(SB)/1, $0x04
+DATA weightKinds<>+73(SB)/1, $0x04
+DATA weightKinds<>+74(SB)/1, $0x04
+DATA weightKinds<>+75(SB)/1, $0x04
+DATA weightKinds<>+76(SB)/1, $0x04
+DATA weightKinds<>+77(SB)/1, $0x04
+DATA weightKinds<>+78(SB)/1, $0x04
+DATA weightKinds<>+79(SB)/1, $0x04
+DATA weightKinds<>+80(SB)/1, $0x05
+DATA weightKinds<>+81(SB)/1, $0x05
+DATA weightKinds<>+82(SB)/1, $0x05
+DATA weightKinds<>+83(SB)/1, $0x05
+DATA weightKinds<>+84(SB)/1, $0x05
+DATA weightKinds<>+85(SB)/1, $0x05
+DATA weightKinds<>+86(SB)/1, $0x05
+DATA weightKinds<>+87(SB)/1, $0x05
+DATA weightKinds<>+88(SB)/1, $0x05
+DATA weightKinds<>+89(SB)/1, $0x05
+DATA weightKinds<>+90(SB)/1, $0x05
+DATA weightKinds<>+91(SB)/1, $0x05
+DATA weightKinds<>+92(SB)/1, $0x05
+DATA weightKinds<>+93(SB)/1, $0x05
+DATA weightKinds<>+94(SB)/1, $0x05
+DATA weightKinds<>+95(SB)/1, $0x05
+DATA weightKinds<>+96(SB)/1, $0x06
+DATA weightKinds<>+97(SB)/1, $0x06
+DATA weightKinds<>+98(SB)/1, $0x06
+DATA weightKinds<>+99(SB)/1, $0x06
+DATA weightKinds<>+100(SB)/1, $0x06
+DATA weightKinds<>+101(SB)/1, $0x06
+DATA weightKinds<>+102(SB)/1, $0x06
+DATA weightKinds<>+103(SB)/1, $0x06
+DATA weightKinds<>+104(SB)/1, $0x06
+DATA weightKinds<>+105(SB)/1, $0x06
+DATA weightKinds<>+106(SB)/1, $0x06
+DATA weightKinds<>+107(SB)/1, $0x06
+DATA weightKinds<>+108(SB)/1, $0x06
+DATA weightKinds<>+109(SB)/1, $0x06
+DATA weightKinds<>+110(SB)/1, $0x06
+DATA weightKinds<>+111(SB)/1, $0x06
+DATA weightKinds<>+112(SB)/1, $0x07
+DATA weightKinds<>+113(SB)/1, $0x07
+DATA weightKinds<>+114(SB)/1, $0x07
+DATA weightKinds<>+115(SB)/1, $0x07
+DATA weightKinds<>+116(SB)/1, $0x07
+DATA weightKinds<>+117(SB)/1, $0x07
+DATA weightKinds<>+118(SB)/1, $0x07
+DATA weightKinds<>+119(SB)/1, $0x07
+DATA weightKinds<>+120(SB)/1, $0x07
+DATA weightKinds<>+121(SB)/1, $0x07
+DATA weightKinds<>+122(SB)/1, $0x07
+DATA weightKinds<>+123(SB)/1, $0x07
+DATA weightKinds<>+124(SB)/1, $0x07
+DATA weightKinds<>+125(SB)/1, $0x07
+DATA weightKinds<>+126(SB)/1, $0x07
+DATA weightKinds<>+127(SB)/1, $0x07
+DATA weightKinds<>+128(SB)/1, $0x08
+DATA weightKinds<>+129(SB)/1, $0x08
+DATA weightKinds<>+130(SB)/1, $0x08
+DATA weightKinds<>+131(SB)/1, $0x08
+DATA weightKinds<>+132(SB)/1, $0x08
+DATA weightKinds<>+133(SB)/1, $0x08
+DATA weightKinds<>+134(SB)/1, $0x08
+DATA weightKinds<>+135(SB)/1, $0x08
+DATA weightKinds<>+136(SB)/1, $0x08
+DATA weightKinds<>+137(SB)/1, $0x08
+DATA weightKinds<>+138(SB)/1, $0x08
+DATA weightKinds<>+139(SB)/1, $0x08
+DATA weightKinds<>+140(SB)/1, $0x08
+DATA weightKinds<>+141(SB)/1, $0x08
+DATA weightKinds<>+142(SB)/1, $0x08
+DATA weightKinds<>+143(SB)/1, $0x08
+DATA weightKinds<>+144(SB)/1, $0x09
+DATA weightKinds<>+145(SB)/1, $0x09
+DATA weightKinds<>+146(SB)/1, $0x09
+DATA weightKinds<>+147(SB)/1, $0x09
+DATA weightKinds<>+148(SB)/1, $0x09
+DATA weightKinds<>+149(SB)/1, $0x09
+DATA weightKinds<>+150(SB)/1, $0x09
+DATA weightKinds<>+151(SB)/1, $0x09
+DATA weightKinds<>+152(SB)/1, $0x09
+DATA weightKinds<>+153(SB)/1, $0x09
+DATA weightKinds<>+154(SB)/1, $0x09
+DATA weightKinds<>+155(SB)/1, $0x09
+DATA weightKinds<>+156(SB)/1, $0x09
+DATA weightKinds<>+157(SB)/1, $0x09
+DATA weightKinds<>+158(SB)/1, $0x09
+DATA weightKinds<>+159(SB)/1, $0x09
+DATA weightKinds<>+160(SB)/1, $0x0a
+DATA weightKinds<>+161(SB)/1, $0x0a
+DATA weightKinds<>+162(SB)/1, $0x0a
+DATA weightKinds<>+163(SB)/1, $0x0a
+DATA weightKinds<>+164(SB)/1, $0x0a
+DATA weightKinds<>+165(SB)/1, $0x0a
+DATA weightKinds<>+166(SB)/1, $0x0a
+DATA weightKinds<>+167(SB)/1, $0x0a
+DATA weightKinds<>+168(SB)/1, $0x0a
+DATA weightKinds<>+169(SB)/1, $0x0a
+DATA weightKinds<>+170(SB)/1, $0x0a
+DATA weightKinds<>+171(SB)/1, $0x0a
+DATA weightKinds<>+172(SB)/1, $0x0a
+DATA weightKinds<>+173(SB)/1, $0x0a
+DATA weightKinds<>+174(SB)/1, $0x0a
+DATA weightKinds<>+175(SB)/1, $0x0a
+DATA weightKinds<>+176(SB)/1, $0x0b
+DATA weightKinds<>+177(SB)/1, $0x0b
+DATA weightKinds<>+178(SB)/1, $0x0b
+DATA weightKinds<>+179(SB)/1, $0x0b
+DATA weightKinds<>+180(SB)/1, $0x0b
+DATA weightKinds<>+181(SB)/1, $0x0b
+DATA weightKinds<>+182(SB)/1, $0x0b
+DATA weightKinds<>+183(SB)/1, $0x0b
+DATA weightKinds<>+184(SB)/1, $0x0b
+DATA weightKinds<>+185(SB)/1, $0x0b
+DATA weightKinds<>+186(SB)/1, $0x0b
+DATA weightKinds<>+187(SB)/1, $0x0b
+DATA weightKinds<>+188(SB)/1, $0x0b
+DATA weightKinds<>+189(SB)/1, $0x0b
+DATA weightKinds<>+190(SB)/1, $0x0b
+DATA weightKinds<>+191(SB)/1, $0x0b
+DATA weightKinds<>+192(SB)/1, $0x0c
+DATA weightKinds<>+193(SB)/1, $0x0c
+DATA weightKinds<>+194(SB)/1, $0x0c
+DATA weightKinds<>+195(SB)/1, $0x0c
+DATA weightKinds<>+196(SB)/1, $0x0c
+DATA weightKinds<>+197(SB)/1, $0x0c
+DATA weightKinds<>+198(SB)/1, $0x0c
+DATA weightKinds<>+199(SB)/1, $0x0c
+DATA weightKinds<>+200(SB)/1, $0x0c
+DATA weightKinds<>+201(SB)/1, $0x0c
+DATA weightKinds<>+202(SB)/1, $0x0c
+DATA weightKinds<>+203(SB)/1, $0x0c
+DATA weightKinds<>+204(SB)/1, $0x0c
+DATA weightKinds<>+205(SB)/1, $0x0c
+DATA weightKinds<>+206(SB)/1, $0x0c
+DATA weightKinds<>+207(SB)/1, $0x0c
+GLOBL weightKinds<>(SB), RODATA|NOPTR, $208
+
+// func countWeights(weights *byte, counts *byte, n uint)
+// Requires: SSE2
+TEXT ·countWeights(SB), NOSPLIT, $0-24
+	MOVQ weights+0(FP), AX
+	MOVQ n+16(FP), CX
+	ADDQ AX, CX
+	LEAQ weightKinds<>+0(SB), DX
+	PXOR X0, X0
+	PXOR X1, X1
+	PXOR X2, X2
+	PXOR X3, X3
+	PXOR X4, X4
+	PXOR X5, X5
+	PXOR X6, X6
+	PXOR X7, X7
+	PXOR X8, X8
+	PXOR X9, X9
+	PXOR X10, X10
+	PXOR X11, X11
+	PXOR X12, X12
+
+sixteen:
+	MOVOU   (AX), X13
+	MOVOU   (DX), X14
+	PCMPEQB X13, X14
+	PSUBB   X14, X0
+	MOVOU   16(DX), X14
+	PCMPEQB X13, X14
+	PSUBB   X14, X1
+	MOVOU   32(DX), X14
+	PCMPEQB X13, X14
+	PSUBB   X14, X2
+	MOVOU   48(DX), X14
+	PCMPEQB X13, X14
+	PSUBB   X14, X3
+	MOVOU   64(DX), X14
+	PCMPEQB X13, X14
+	PSUBB   X14, X4
+	MOVOU   80(DX), X14
+	PCMPEQB X13, X14
+	PSUBB   X14, X5
+	MOVOU   96(DX), X14
+	PCMPEQB X13, X14
+	PSUBB   X14, X6
+	MOVOU   112(DX), X14
+	PCMPEQB X13, X14
+	PSUBB   X14, X7
+	MOVOU   128(DX), X14
+	PCMPEQB X13, X14
+	PSUBB   X14, X8
+	MOVOU   144(DX), X14
+	PCMPEQB X13, X14
+	PSUBB   X14, X9
+	MOVOU   160(DX), X14
+	PCMPEQB X13, X14
+	PSUBB   X14, X10
+	MOVOU   176(DX), X14
+	PCMPEQB X13, X14
+	PSUBB   X14, X11
+	MOVOU   192(DX), X14
+	PCMPEQB X13, X14
+	PSUBB   X14, X12
+	ADDQ    $0x10, AX
+	CMPQ    AX, CX
+	JB      sixteen
+	MOVQ    counts+8(FP), AX
+	PXOR    X13, X13
+	PSADBW  X13, X0
+	PSHUFD  $0x02, X0, X14
+	PADDL   X14, X0
+	MOVQ    X0, CX
+	MOVW    CX, (AX)
+	PSADBW  X13, X1
+	PSHUFD  $0x02, X1, X14
+	PADDL   X14, X1
+	MOVQ    X1, CX
+	MOVW    CX, 2(AX)
+	PSADBW  X13, X2
+	PSHUFD  $0x02, X2, X14
+	PADDL   X14, X2
+	MOVQ    X2, CX
+	MOVW    CX, 4(AX)
+	PSADBW  X13, X3
+	PSHUFD  $0x02, X3, X14
+	PADDL   X14, X3
+	MOVQ    X3, CX
+	MOVW    CX, 6(AX)
+	PSADBW  X13, X4
+	PSHUFD  $0x02, X4, X14
+	PADDL   X14, X4
+	MOVQ    X4, CX
+	MOVW    CX, 8(AX)
+	PSADBW  X13, X5
+	PSHUFD  $0x02, X5, X14
+	PADDL   X14, X5
+	MOVQ    X5, CX
+	MOVW    CX, 10(AX)
+	PSADBW  X13, X6
+	PSHUFD  $0x02, X6, X14
+	PADDL   X14, X6
+	MOVQ    X6, CX
+	MOVW    CX, 12(AX)
+	PSADBW  X13, X7
+	PSHUFD  $0x02, X7, X14
+	PADDL   X14, X7
+	MOVQ    X7, CX
+	MOVW    CX, 14(AX)
+	PSADBW  X13, X8
+	PSHUFD  $0x02, X8, X14
+	PADDL   X14, X8
+	MOVQ    X8, CX
+	MOVW    CX, 16(AX)
+	PSADBW  X13, X9
+	PSHUFD  $0x02, X9, X14
+	PADDL   X14, X9
+	MOVQ    X9, CX
+	MOVW    CX, 18(AX)
+	PSADBW  X13, X10
+	PSHUFD  $0x02, X10, X14
+	PADDL   X14, X10
+	MOVQ    X10, CX
+	MOVW    CX, 20(AX)
+	PSADBW  X13, X11
+	PSHUFD  $0x02, X11, X14
+	PADDL   X14, X11
+	MOVQ    X11, CX
+	MOVW    CX, 22(AX)
+	PSADBW  X13, X12
+	PSHUFD  $0x02, X12, X14
+	PADDL   X14, X12
+	MOVQ    X12, CX
+	MOVW    CX, 24(AX)
+	RET
+
+// func runSequences(in *byte, out *byte, from *byte, tables *byte, copies *byte, states *byte, repeat *byte, b uint, op uint, at uint, limit uint, end uint, left uint) (b2 uint, op2 uint, at2 uint, status uint)
 // Requires: BMI2, CMOV, SSE2, SSSE3
-TEXT ·runSequences(SB), NOSPLIT, $0-144
-	MOVQ entries+40(FP), R11
-	MOVQ (R11), AX
-	MOVQ 8(R11), CX
-	MOVQ 16(R11), DX
-	MOVQ repeat+48(FP), R11
-	MOVQ (R11), DI
-	MOVQ 8(R11), R8
-	MOVQ 16(R11), R9
-	MOVQ b+56(FP), BX
-	MOVQ op+64(FP), SI
-	ADDQ out+8(FP), SI
+TEXT ·runSequences(SB), NOSPLIT, $8-136
+	MOVQ states+40(FP), SI
+	MOVQ (SI), AX
+	MOVQ 8(SI), CX
+	MOVQ 16(SI), DX
+	MOVQ repeat+48(FP), SI
+	MOVQ (SI), R9
+	MOVQ 8(SI), R10
+	MOVQ 16(SI), R11
+	MOVQ b+56(FP), SI
+	MOVQ SI, BX
+	SARQ $0x03, BX
+	ADDQ in+0(FP), BX
+	ANDQ $0x07, SI
+	SUBQ $0x07, SI
+	MOVQ op+64(FP), R8
+	ADDQ out+8(FP), R8
 
 	// from here on, limit, at and end are addresses
-	MOVQ out+8(FP), R11
-	ADDQ R11, limit+80(FP)
-	MOVQ from+16(FP), R11
-	ADDQ R11, at+72(FP)
-	ADDQ R11, end+88(FP)
+	MOVQ out+8(FP), R13
+	ADDQ R13, limit+80(FP)
+	MOVQ from+16(FP), R13
+	ADDQ R13, at+72(FP)
+	ADDQ R13, end+88(FP)
 
 sequence:
-	MOVQ    BX, R11
-	SHRQ    $0x03, R11
-	MOVWLZX R11, R11
-	ADDQ    in+0(FP), R11
-	MOVQ    (R11), R10
-	MOVQ    BX, R11
-	ORQ     $-8, R11
-	INCQ    R11
-	LEAQ    (AX)(DX*1), R12
-	ADDQ    CX, R12
-	MOVQ    R12, last+128(FP)
-	MOVBLZX R12, R15
-	SHRL    $0x08, R12
-	MOVBLZX R12, R12
-	ADDQ    R12, R15
-	CMPQ    R15, $0x39
-	JA      many
-	SUBQ    R15, BX
-	RORXQ   $0x08, CX, R12
-	SUBQ    R12, R11
-	SHRXQ   R11, R10, R14
+	MOVQ    SI, DI
+	SARQ    $0x03, DI
+	LEAQ    1(BX)(DI*1), BX
+	CMPQ    BX, in+0(FP)
+	JB      begun
+	MOVQ    (BX), DI
+	ORQ     $-8, SI
+	MOVQ    tables+24(FP), R15
+	MOVBLZX 4097(R15)(CX*8), R12
+	SUBQ    R12, SI
+	SHRXQ   SI, DI, R14
 	BZHIQ   R12, R14, R14
-	MOVQ    CX, R12
-	SARQ    $0x20, R12
+	MOVLQSX 4100(R15)(CX*8), R12
 	ADDQ    R12, R14
-	RORXQ   $0x08, DX, R12
-	SUBQ    R12, R11
-	SHRXQ   R11, R10, R13
+	MOVBLZX 8193(R15)(DX*8), R12
+	SUBQ    R12, SI
+	SHRXQ   SI, DI, R13
 	BZHIQ   R12, R13, R13
-	RORXQ   $0x20, DX, R12
-	ADDL    R12, R13
-	RORXQ   $0x08, AX, R15
-	SUBQ    R15, R11
-	SHRXQ   R11, R10, R12
-	BZHIQ   R15, R12, R12
-	RORXQ   $0x20, AX, R15
-	ADDL    R15, R12
+	ADDL    8196(R15)(DX*8), R13
+	MOVBLZX 1(R15)(AX*8), BP
+	SUBQ    BP, SI
+	SHRXQ   SI, DI, R12
+	BZHIQ   BP, R12, R12
+	ADDL    4(R15)(AX*8), R12
+
+	// are the bits that are left in v enough for three states, of 26 bits at most?
+	CMPQ SI, $-38
+	JLT  many
 
 states:
-	SUBQ  AX, R11
-	SHRXQ R11, R10, R15
-	BZHIQ AX, R15, R15
-	RORXQ $0x10, AX, AX
-	ADDL  AX, R15
-	ANDL  $0x000001ff, R15
-	MOVQ  tables+24(FP), AX
-	MOVQ  (AX)(R15*8), AX
-	SUBQ  DX, R11
-	SHRXQ R11, R10, R15
-	BZHIQ DX, R15, R15
-	RORXQ $0x10, DX, DX
-	ADDL  DX, R15
-	ANDL  $0x000001ff, R15
-	MOVQ  tables+24(FP), DX
-	MOVQ  8192(DX)(R15*8), DX
-	SUBQ  CX, R11
-	SHRXQ R11, R10, R10
-	BZHIQ CX, R10, R10
-	RORXQ $0x10, CX, CX
-	ADDL  CX, R10
-	ANDL  $0x000001ff, R10
-	MOVQ  tables+24(FP), CX
-	MOVQ  4096(CX)(R10*8), CX
+	MOVQ    SI, b2+104(FP)
+	MOVQ    tables+24(FP), BP
+	MOVBLZX (BP)(AX*8), R15
+	MOVWLZX 2(BP)(AX*8), AX
+	SUBQ    R15, SI
+	SHRXQ   SI, DI, BP
+	BZHIQ   R15, BP, BP
+	ADDQ    BP, AX
+	MOVQ    tables+24(FP), BP
+	MOVBLZX 8192(BP)(DX*8), R15
+	MOVWLZX 8194(BP)(DX*8), DX
+	SUBQ    R15, SI
+	SHRXQ   SI, DI, BP
+	BZHIQ   R15, BP, BP
+	ADDQ    BP, DX
+	MOVQ    tables+24(FP), BP
+	MOVBLZX 4096(BP)(CX*8), R15
+	MOVWLZX 4098(BP)(CX*8), CX
+	SUBQ    R15, SI
+	SHRXQ   SI, DI, BP
+	BZHIQ   R15, BP, BP
+	ADDQ    BP, CX
 
 	// k is twice the code, and 1 more without literals; from -3 to 1 a distance is recalled
-	LEAQ    (R14)(R14*1), R10
+	LEAQ    (R14)(R14*1), DI
 	CMPQ    R12, $0x01
-	ADCQ    $+3, R10
-	CMPQ    R10, $0x05
+	ADCQ    $+3, DI
+	CMPQ    DI, $0x05
 	JB      recall
 	TESTQ   R14, R14
-	CMOVQGT R8, R9
-	CMOVQGT DI, R8
-	CMOVQGT R14, DI
+	CMOVQGT R10, R11
+	CMOVQGT R9, R10
+	CMOVQGT R14, R9
 
 copy:
-	LEAQ  (SI)(R12*1), R11
-	ADDQ  R13, R11
-	CMPQ  R11, limit+80(FP)
+	LEAQ  (R8)(R12*1), R14
+	ADDQ  R13, R14
+	CMPQ  R14, limit+80(FP)
 	JA    long
-	MOVQ  at+72(FP), R10
-	LEAQ  (R10)(R12*1), R11
-	CMPQ  R11, end+88(FP)
+	MOVQ  at+72(FP), DI
+	LEAQ  (DI)(R12*1), R14
+	CMPQ  R14, end+88(FP)
 	JA    short
-	MOVQ  R11, at+72(FP)
-	MOVOU (R10), X0
-	MOVOU 16(R10), X1
-	MOVOU X0, (SI)
-	MOVOU X1, 16(SI)
-	MOVQ  SI, R11
-	ADDQ  R12, SI
+	MOVQ  R14, at+72(FP)
+	MOVOU (DI), X0
+	MOVOU 16(DI), X1
+	MOVOU X0, (R8)
+	MOVOU X1, 16(R8)
+	MOVQ  R8, R14
+	ADDQ  R12, R8
 	SUBQ  $0x20, R12
 	JBE   copied
 
 literals:
-	ADDQ  $0x20, R10
-	ADDQ  $0x20, R11
-	MOVOU (R10), X0
-	MOVOU 16(R10), X1
-	MOVOU X0, (R11)
-	MOVOU X1, 16(R11)
+	ADDQ  $0x20, DI
+	ADDQ  $0x20, R14
+	MOVOU (DI), X0
+	MOVOU 16(DI), X1
+	MOVOU X0, (R14)
+	MOVOU X1, 16(R14)
 	SUBQ  $0x20, R12
 	JA    literals
 
 copied:
-	// the distance is not 0, and not beyond the page's begin
-	MOVQ    SI, R10
-	SUBQ    out+8(FP), R10
-	LEAQ    -1(DI), R11
-	CMPQ    R11, R10
-	JAE     far
-	MOVQ    SI, R10
-	SUBQ    DI, R10
-	MOVOU   (R10), X0
-	MOVL    $0x00000010, R11
-	CMPQ    DI, R11
-	CMOVQCS DI, R11
-	SHLQ    $0x05, R11
-	ADDQ    copies+32(FP), R11
-	MOVQ    24(R11), R10
-	CMPQ    DI, $0x10
-	CMOVQCC DI, R10
-	MOVOU   (R11), X1
-	PSHUFB  X1, X0
-	MOVOU   X0, (SI)
-	MOVQ    16(R11), R11
-	LEAQ    (SI)(R11*1), R12
-	ADDQ    R13, SI
-	CMPQ    R12, SI
-	JAE     matched
-	NEGQ    R10
-
-match:
-	MOVOU (R12)(R10*1), X0
+	MOVQ  R8, DI
+	SUBQ  R9, DI
+	JCS   far
+	CMPQ  DI, out+8(FP)
+	JB    far
+	MOVQ  R8, R12
+	ADDQ  R13, R8
+	MOVOU (DI), X0
+	CMPQ  R9, $0x10
+	JB    repeat
 	MOVOU X0, (R12)
-	ADDQ  R11, R12
-	CMPQ  R12, SI
-	JB    match
+	MOVOU 16(DI), X0
+	MOVOU X0, 16(R12)
+
+started:
+	SUBQ $0x20, R13
+	JA   match
 
 matched:
 	DECQ left+96(FP)
 	JNE  sequence
-	MOVQ repeat+48(FP), R11
-	MOVQ DI, (R11)
-	MOVQ R8, 8(R11)
-	MOVQ R9, 16(R11)
-	MOVQ BX, b2+104(FP)
-	SUBQ out+8(FP), SI
-	MOVQ SI, op2+112(FP)
-	MOVQ at+72(FP), R11
-	SUBQ from+16(FP), R11
-	MOVQ R11, at2+120(FP)
-	MOVQ $0x00000000, R11
-	MOVQ R11, status+136(FP)
+	MOVQ repeat+48(FP), SI
+	MOVQ R9, (SI)
+	MOVQ R10, 8(SI)
+	MOVQ R11, 16(SI)
+
+	// a position in bits
+	SUBQ in+0(FP), BX
+	MOVQ b2+104(FP), SI
+	LEAQ 7(SI)(BX*8), SI
+	MOVQ SI, b2+104(FP)
+	SUBQ out+8(FP), R8
+	MOVQ R8, op2+112(FP)
+	MOVQ at+72(FP), SI
+	SUBQ from+16(FP), SI
+	MOVQ SI, at2+120(FP)
+	MOVQ $0x00000000, SI
+	MOVQ SI, status+128(FP)
 	RET
 
+match:
+	MOVOU 32(DI), X0
+	MOVOU X0, 32(R12)
+	ADDQ  $0x10, DI
+	ADDQ  $0x10, R12
+	SUBQ  $0x10, R13
+	JA    match
+	JMP   matched
+
+repeat:
+	MOVQ   R9, R14
+	SHLQ   $0x06, R14
+	ADDQ   copies+32(FP), R14
+	MOVOU  X0, X1
+	MOVOU  (R14), X2
+	PSHUFB X2, X0
+	MOVOU  X0, (R12)
+	MOVOU  16(R14), X2
+	PSHUFB X2, X1
+	MOVOU  X1, 16(R12)
+	MOVQ   R12, DI
+	SUBQ   32(R14), DI
+	JMP    started
+
 many:
-	// more bits than a look at the stream shows: three looks
-	RORXQ   $0x08, CX, R12
-	SUBQ    R12, R11
-	SHRXQ   R11, R10, R14
+	MOVQ    tables+24(FP), R15
+	MOVBLZX 4097(R15)(CX*8), R12
+	ADDQ    R12, SI
+	MOVBLZX 8193(R15)(DX*8), R12
+	ADDQ    R12, SI
+	MOVBLZX 1(R15)(AX*8), R12
+	ADDQ    R12, SI
+	MOVBLZX 4097(R15)(CX*8), R12
+	SUBQ    R12, SI
+	SHRXQ   SI, DI, R14
 	BZHIQ   R12, R14, R14
-	MOVQ    CX, R10
-	SARQ    $0x20, R10
-	ADDQ    R10, R14
-	RORXQ   $0x08, CX, R10
-	MOVBLZX R10, R10
-	SUBQ    R10, BX
-	MOVQ    BX, R11
-	SHRQ    $0x03, R11
-	MOVWLZX R11, R11
-	ADDQ    in+0(FP), R11
-	MOVQ    (R11), R10
-	MOVQ    BX, R11
-	ORQ     $-8, R11
-	INCQ    R11
-	RORXQ   $0x08, DX, R12
-	SUBQ    R12, R11
-	SHRXQ   R11, R10, R13
+	MOVLQSX 4100(R15)(CX*8), DI
+	ADDQ    DI, R14
+	MOVQ    SI, DI
+	SARQ    $0x03, DI
+	LEAQ    1(BX)(DI*1), BX
+	CMPQ    BX, in+0(FP)
+	JB      begun
+	MOVQ    (BX), DI
+	ORQ     $-8, SI
+	MOVBLZX 8193(R15)(DX*8), R12
+	SUBQ    R12, SI
+	SHRXQ   SI, DI, R13
 	BZHIQ   R12, R13, R13
-	RORXQ   $0x20, DX, R12
-	ADDL    R12, R13
-	RORXQ   $0x08, AX, R15
-	SUBQ    R15, R11
-	SHRXQ   R11, R10, R12
-	BZHIQ   R15, R12, R12
-	RORXQ   $0x20, AX, R10
-	ADDL    R10, R12
-	RORXQ   $0x08, DX, R10
-	MOVBLZX R10, R10
-	SUBQ    R10, BX
-	RORXQ   $0x08, AX, R10
-	MOVBLZX R10, R10
-	SUBQ    R10, BX
-	MOVQ    BX, R11
-	SHRQ    $0x03, R11
-	MOVWLZX R11, R11
-	ADDQ    in+0(FP), R11
-	MOVQ    (R11), R10
-	MOVQ    BX, R11
-	ORQ     $-8, R11
-	INCQ    R11
-	MOVBLZX AL, R15
-	SUBQ    R15, BX
-	MOVBLZX DL, R15
-	SUBQ    R15, BX
-	MOVBLZX CL, R15
-	SUBQ    R15, BX
+	ADDL    8196(R15)(DX*8), R13
+	MOVBLZX 1(R15)(AX*8), BP
+	SUBQ    BP, SI
+	SHRXQ   SI, DI, R12
+	BZHIQ   BP, R12, R12
+	ADDL    4(R15)(AX*8), R12
+	MOVQ    SI, DI
+	SARQ    $0x03, DI
+	LEAQ    1(BX)(DI*1), BX
+	CMPQ    BX, in+0(FP)
+	JB      begun
+	MOVQ    (BX), DI
+	ORQ     $-8, SI
 	JMP     states
 
 recall:
-	CMPQ  R10, $0x04
+	CMPQ  DI, $0x04
 	JEQ   less
-	CMPQ  R10, $0x02
+	CMPQ  DI, $0x02
 	JAE   third
-	XCHGQ DI, R8
+	XCHGQ R9, R10
 	JMP   copy
 
 third:
-	MOVQ R9, R14
-	MOVQ R8, R9
-	MOVQ DI, R8
-	MOVQ R14, DI
+	MOVQ R11, R14
+	MOVQ R10, R11
+	MOVQ R9, R10
+	MOVQ R14, R9
 	JMP  copy
 
 less:
-	MOVQ R8, R9
-	MOVQ DI, R8
-	DECQ DI
-	JMP  copy
+	MOVQ R10, R11
+	MOVQ R9, R10
+	DECQ R9
+	JNE  copy
+	JMP  far
 
 long:
-	MOVQ repeat+48(FP), R11
-	MOVQ DI, (R11)
-	MOVQ R8, 8(R11)
-	MOVQ R9, 16(R11)
-	MOVQ BX, b2+104(FP)
-	SUBQ out+8(FP), SI
-	MOVQ SI, op2+112(FP)
-	MOVQ at+72(FP), R11
-	SUBQ from+16(FP), R11
-	MOVQ R11, at2+120(FP)
-	MOVQ $0x00000001, R11
-	MOVQ R11, status+136(FP)
+	MOVQ repeat+48(FP), SI
+	MOVQ R9, (SI)
+	MOVQ R10, 8(SI)
+	MOVQ R11, 16(SI)
+
+	// a position in bits
+	SUBQ in+0(FP), BX
+	MOVQ b2+104(FP), SI
+	LEAQ 7(SI)(BX*8), SI
+	MOVQ SI, b2+104(FP)
+	SUBQ out+8(FP), R8
+	MOVQ R8, op2+112(FP)
+	MOVQ at+72(FP), SI
+	SUBQ from+16(FP), SI
+	MOVQ SI, at2+120(FP)
+	MOVQ $0x00000001, SI
+	MOVQ SI, status+128(FP)
 	RET
 
 far:
-	MOVQ repeat+48(FP), R11
-	MOVQ DI, (R11)
-	MOVQ R8, 8(R11)
-	MOVQ R9, 16(R11)
-	MOVQ BX, b2+104(FP)
-	SUBQ out+8(FP), SI
-	MOVQ SI, op2+112(FP)
-	MOVQ at+72(FP), R11
-	SUBQ from+16(FP), R11
-	MOVQ R11, at2+120(FP)
-	MOVQ $0x00000002, R11
-	MOVQ R11, status+136(FP)
+	MOVQ repeat+48(FP), SI
+	MOVQ R9, (SI)
+	MOVQ R10, 8(SI)
+	MOVQ R11, 16(SI)
+
+	// a position in bits
+	SUBQ in+0(FP), BX
+	MOVQ b2+104(FP), SI
+	LEAQ 7(SI)(BX*8), SI
+	MOVQ SI, b2+104(FP)
+	SUBQ out+8(FP), R8
+	MOVQ R8, op2+112(FP)
+	MOVQ at+72(FP), SI
+	SUBQ from+16(FP), SI
+	MOVQ SI, at2+120(FP)
+	MOVQ $0x00000002, SI
+	MOVQ SI, status+128(FP)
 	RET
 
 short:
-	MOVQ repeat+48(FP), R11
-	MOVQ DI, (R11)
-	MOVQ R8, 8(R11)
-	MOVQ R9, 16(R11)
-	MOVQ BX, b2+104(FP)
-	SUBQ out+8(FP), SI
-	MOVQ SI, op2+112(FP)
-	MOVQ at+72(FP), R11
-	SUBQ from+16(FP), R11
-	MOVQ R11, at2+120(FP)
-	MOVQ $0x00000003, R11
-	MOVQ R11, status+136(FP)
+	MOVQ repeat+48(FP), SI
+	MOVQ R9, (SI)
+	MOVQ R10, 8(SI)
+	MOVQ R11, 16(SI)
+
+	// a position in bits
+	SUBQ in+0(FP), BX
+	MOVQ b2+104(FP), SI
+	LEAQ 7(SI)(BX*8), SI
+	MOVQ SI, b2+104(FP)
+	SUBQ out+8(FP), R8
+	MOVQ R8, op2+112(FP)
+	MOVQ at+72(FP), SI
+	SUBQ from+16(FP), SI
+	MOVQ SI, at2+120(FP)
+	MOVQ $0x00000003, SI
+	MOVQ SI, status+128(FP)
+	RET
+
+begun:
+	MOVQ repeat+48(FP), SI
+	MOVQ R9, (SI)
+	MOVQ R10, 8(SI)
+	MOVQ R11, 16(SI)
+
+	// a position in bits
+	SUBQ in+0(FP), BX
+	MOVQ b2+104(FP), SI
+	LEAQ 7(SI)(BX*8), SI
+	MOVQ SI, b2+104(FP)
+	SUBQ out+8(FP), R8
+	MOVQ R8, op2+112(FP)
+	MOVQ at+72(FP), SI
+	SUBQ from+16(FP), SI
+	MOVQ SI, at2+120(FP)
+	MOVQ $0x00000004, SI
+	MOVQ SI, status+128(FP)
 	RET
 
 // func decodeTags(in *byte, out *byte, tags *byte, copies *byte, at uint, end uint, size uint) (status uint)

@@ -10,6 +10,16 @@ func (l *literals) inTurns(in *window, s *[4]backward, quarter, n uint) uint {
 	return l.inTurnsGo(in, s, quarter, n)
 }
 
+func (f *fse) shares(in *window, bit, left, symbols uint) (uint, uint, uint) {
+	return f.sharesGo(in, bit, left, symbols)
+}
+
+func (t *huffmanTree) inBulk(in *window, s backward, begin, one, two uint) (backward, uint, uint, uint) {
+	return t.inBulkGo(in, s, begin, one, two)
+}
+
+func (t *huffmanTree) recount(uint) {}
+
 func leastLog() uint { return usualLog }
 
 func (t *snappyTags) page(in, out *window, at, end, size uint) error {

@@ -71,13 +71,22 @@ func (f *fse) readCounts(in *window, at, end, symbols, maxLog uint) (uint, error
 		return 0, errCounts
 	}
 	clear(f.counts[:])
-	var (
-		bit   = at*8 + 4
-		left  = uint(1)<<f.log + 1 // what is left to be shared out, plus one
-		width = f.log + 1          // of a number of at most left
-		n     = uint(0)
-	)
+	bit, left, n := f.shares(in, at*8+4, 1<<f.log+1, symbols)
+	at = (bit + 7) >> 3
+	if left != 1 || n > symbols || at > end {
+		return 0, errCounts
+	}
+	f.n = n
+	return at, nil
+}
+
+// sharesGo reads the counts of symbols, from bit on, until nothing is left to be shared out, of which
+// left is one more, or there are no symbols. It returns the bit behind them, what is left, and how
+// many symbols it were.
+func (f *fse) sharesGo(in *window, bit, left, symbols uint) (uint, uint, uint) {
+	n := uint(0)
 	for left > 1 && n < symbols {
+		width := uint(bits.Len(left)) // of a number of at most left
 		v := uint(load64(in, bit>>3) >> (bit & 7))
 		// Numbers below this one take a bit less.
 		short := uint(2)<<(width-1) - 1 - left
@@ -105,14 +114,8 @@ func (f *fse) readCounts(in *window, at, end, symbols, maxLog uint) (uint, error
 		} else {
 			left -= number - 1
 		}
-		width = uint(bits.Len(left))
 	}
-	at = (bit + 7) >> 3
-	if left != 1 || n > symbols || at > end {
-		return 0, errCounts
-	}
-	f.n = n
-	return at, nil
+	return bit, left, n
 }
 
 // build fills the table of the counts.

@@ -21,11 +21,11 @@ const (
 // index the tables.
 type huffmanTree struct {
 	log    uint // 0 if there are no tables
-	tables [2][1<<maxLog + 8]uint8
+	tables [2][treeRoom + 8]uint8
 
 	weights [256 + 16]uint8
-	sorted  [256]uint8 // symbols by weight, those without a code first
 	counts  [256]uint16
+	rows    [16]treeRow
 	fse     fse
 	states  fseTable
 	values  fseSymbols
@@ -67,6 +67,7 @@ func (t *huffmanTree) read(in *window, at, end uint) (uint, error) {
 	if err != nil {
 		return 0, err
 	}
+	t.recount(n)
 	return end, t.build(n)
 }
 
@@ -102,6 +103,24 @@ func (t *huffmanTree) codedWeights(in *window, at, end uint) (n uint, err error)
 	if s.left(begin) < 0 {
 		return 0, errCut
 	}
+	s, one, two, n = t.inBulk(in, s, begin, one, two)
+	for s.left(begin) >= 0 {
+		if n+2 > maxWeights {
+			return 0, errWeights
+		}
+		next, taken := t.weight(n, one, s.peek(in))
+		s -= backward(taken)
+		one, two = two, next
+		n++
+	}
+	t.weight(n, one, 0)
+	return n + 1, nil
+}
+
+// inBulkGo takes down weights, eight a turn, until there may be less left, and returns the position,
+// the states, and how many weights it were.
+func (t *huffmanTree) inBulkGo(in *window, s backward, begin, one, two uint) (backward, uint, uint, uint) {
+	n := uint(0)
 	for s.left(begin) >= 48 && n+10 <= maxWeights {
 		v := s.peek(in)
 		for end := n + 8; n < end; n += 2 {
@@ -114,17 +133,7 @@ func (t *huffmanTree) codedWeights(in *window, at, end uint) (n uint, err error)
 			s -= backward(taken)
 		}
 	}
-	for s.left(begin) >= 0 {
-		if n+2 > maxWeights {
-			return 0, errWeights
-		}
-		next, taken := t.weight(n, one, s.peek(in))
-		s -= backward(taken)
-		one, two = two, next
-		n++
-	}
-	t.weight(n, one, 0)
-	return n + 1, nil
+	return s, one, two, n
 }
 
 // weight takes down weight n, which a state tells, and returns the next state by the bits
@@ -156,42 +165,71 @@ func (t *huffmanTree) build(n uint) error {
 	if t.counts[1] < 2 || t.counts[1]&1 != 0 {
 		return errWeights
 	}
-	t.sort(n + 1)
-	t.fill(log)
+	t.fill(log, n+1)
 	return nil
 }
 
-// sort orders n symbols by their weight, and those of a weight by their number.
-func (t *huffmanTree) sort(n uint) {
-	var next [maxLog + 4]uint8
-	for weight := range maxLog {
-		next[weight+1] = next[weight] + uint8(t.counts[weight])
-	}
+// treeRoom is that of a table of 1<<maxLog entries and, behind it, of rows of 256 symbols that have
+// less than eight entries each.
+const treeRoom = 2 << maxLog
+
+// treeRow is where the symbols of a weight go, one after the other.
+type treeRow struct {
+	begin, next uint16
+	places      uint16 // of a symbol: as many as its code has continuations
+	final       uint16 // where the row has to be
+	length      uint64 // of the code, in each of eight bytes
+}
+
+// fill enters n symbols, by their number, each in the row of its weight. Eight places are written at
+// once, and what is too much is the next symbol's. Rows of symbols with less places than that stand
+// apart until all are written, for the last one would overwrite what is behind them.
+func (t *huffmanTree) fill(log, n uint) {
+	rows := &t.rows
+	t.layOut(log)
 	for symbol, weight := range t.weights[:n] {
-		at := &next[weight&15]
-		t.sorted[*at] = uint8(symbol)
-		*at++
+		row := &rows[weight&15]
+		at, places := uint(row.next), row.places
+		row.next += places
+		for {
+			binary.LittleEndian.PutUint64(t.tables[codeBits][at&(treeRoom-1):], row.length)
+			binary.LittleEndian.PutUint64(t.tables[codeSymbol][at&(treeRoom-1):], uint64(symbol)*eachByte)
+			if places <= 8 {
+				break
+			}
+			at += 8
+			places -= 8
+		}
+	}
+	for _, row := range rows[1 : maxLog+1] {
+		if row.begin != row.final {
+			for i := range t.tables {
+				copy(t.tables[i][row.final:], t.tables[i][row.begin:row.next])
+			}
+		}
 	}
 }
 
-// fill enters the symbols, those of the longest codes first: each in as many places as its
-// code has continuations. Go's loop has one shift for most streams, so that its table has at least
-// 1<<usualLog entries.
-func (t *huffmanTree) fill(log uint) {
+// layOut lays out the rows, those of the longest codes first. Go's loop has one shift for most streams,
+// so that its table has at least 1<<usualLog entries.
+func (t *huffmanTree) layOut(log uint) {
+	rows := &t.rows
 	t.log = max(log, leastLog())
-	symbols := t.sorted[t.counts[0]&255:]
-	at := uint(0)
+	at, apart := uint16(0), uint16(1<<maxLog+8)
+	clear(rows[:])
+	rows[0].next = apart // symbols without a code
 	for weight := uint(1); weight <= log; weight++ {
-		length := uint64(log+1-weight) * eachByte
-		count := uint(t.counts[weight])
-		size := uint(1) << (weight + t.log - log - 1)
-		for _, symbol := range symbols[:count] {
-			for i := uint(0); i < size; i += 8 { // what is too much is overwritten
-				binary.LittleEndian.PutUint64(t.tables[codeBits][(at+i)&(1<<maxLog-1):], length)
-				binary.LittleEndian.PutUint64(t.tables[codeSymbol][(at+i)&(1<<maxLog-1):], uint64(symbol)*eachByte)
-			}
-			at += size
+		row := &rows[weight&15]
+		row.places = 1 << ((weight + t.log - log - 1) & 15)
+		row.length = uint64(log+1-weight) * eachByte
+		size := t.counts[weight&15] * row.places
+		row.begin, row.final = at, at
+		at += size
+		if row.places < 8 {
+			apart += 8
+			row.begin = apart
+			apart += size
 		}
-		symbols = symbols[count:]
+		row.next = row.begin
 	}
 }

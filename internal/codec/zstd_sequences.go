@@ -15,12 +15,12 @@ const (
 // What run needs seldom stands here and not in its variables, of which the compiler keeps too
 // few in registers.
 type sequences struct {
-	in      backward
-	entries [3]fseEntry // what the fields' states say
-	left    uint        // how many sequences are to be carried out
-	last    fseEntry    // the sum of the last one's entries
-	from    *window     // where the literals stand
-	limit   uint        // where the block ends in the page, at most
+	in     backward
+	states [3]uint  // of the fields' tables
+	left   uint     // how many sequences are to be carried out
+	last   fseEntry // the sum of the last one's entries
+	from   *window  // where the literals stand
+	limit  uint     // where the block ends in the page, at most
 
 	repeat [16]uint32  // the distances used last, from the first one on
 	masks  [256]uint64 // of as many bits as their indices say, up to 63
@@ -141,7 +141,7 @@ func (q *sequences) open(in *window, begin, end uint) (err error) {
 	for i := range q.fields {
 		v := bits.RotateLeft64(q.in.peek(in), int(q.fields[i].log))
 		q.in -= backward(q.fields[i].log)
-		q.entries[i] = q.tables[i][v&q.masks[uint8(q.fields[i].log)]&511]
+		q.states[i] = uint(v & q.masks[uint8(q.fields[i].log)] & 511)
 	}
 	return nil
 }
@@ -155,7 +155,9 @@ func (q *sequences) open(in *window, begin, end uint) (err error) {
 // Most distances are new, or the last one, and which of the two is not to be foreseen: that is told
 // without a branch. A code above 0 is a new distance; for others see recall.
 func (q *sequences) runGo(in, out *window, op, at uint) (uint, uint, error) {
-	le, oe, me := q.entries[literalsField], q.entries[offsetField], q.entries[lengthField]
+	le := q.tables[literalsField][q.states[literalsField]&511]
+	oe := q.tables[offsetField][q.states[offsetField]&511]
+	me := q.tables[lengthField][q.states[lengthField]&511]
 	b := q.in
 	h := uint(0) // where the distance used last is among q.repeat
 	for ; q.left > 0; q.left-- {

@@ -7,10 +7,9 @@ import (
 )
 
 // tableSize is that of each of the two tables of a tree.
-const tableSize = 1<<12 + 8
+const tableSize = 2<<12 + 8
 
-// stream is one of four: its bits from the highest on, behind them a mark, and the position of
-// the byte that the last ones are from.
+// stream is one of four: its bits from the highest on, and its position.
 type stream struct{ v, at GPVirtual }
 
 // literals is (*literals).inTurnsGo, for codes of at most 11 bits.
@@ -25,11 +24,7 @@ func literals() {
 	Load(Param("streams"), tables)
 	for i, s := range streams {
 		MOVQ(Mem{Base: tables, Disp: 8 * i}, s.at)
-		MOVQ(s.at, shift)
-		NOTQ(shift)
-		ANDQ(U8(7), shift)
-		SHRQ(U8(3), s.at)
-		s.look(shift)
+		s.look()
 	}
 	Load(Param("to"), to)
 	Load(Param("quarter"), quarter)
@@ -53,6 +48,7 @@ func literals() {
 			SHRXQ(shift, s.v, code)
 			MOVBLZX(Mem{Base: tables, Index: code, Scale: 1, Disp: tableSize}, symbol.As32())
 			MOVBLZX(Mem{Base: tables, Index: code, Scale: 1}, code.As32())
+			SUBQ(code, s.at)
 			SHLXQ(code, s.v, s.v)
 			place := places[i]
 			place.Disp = k
@@ -60,13 +56,7 @@ func literals() {
 		}
 	}
 	for _, s := range streams {
-		taken, bytes := GP64(), GP64()
-		TZCNTQ(s.v, taken)
-		MOVQ(taken, bytes)
-		SHRQ(U8(3), bytes)
-		SUBQ(bytes, s.at)
-		ANDQ(U8(7), taken)
-		s.look(taken)
+		s.look()
 	}
 	ADDQ(U8(5), to)
 	JMP(LabelRef("turn"))
@@ -76,20 +66,21 @@ func literals() {
 	Store(to, ReturnIndex(0))
 	Load(Param("streams"), tables)
 	for i, s := range streams {
-		TZCNTQ(s.v, quarter)
-		SHLQ(U8(3), s.at)
-		ADDQ(U8(7), s.at)
-		SUBQ(quarter, s.at)
 		MOVQ(s.at, Mem{Base: tables, Disp: 8 * i})
 	}
 	RET()
 }
 
-// look loads the bits at s.at, of which some are taken.
-func (s stream) look(taken GPVirtual) {
-	MOVWLZX(s.at.As16(), s.v.As32())
+// look loads the bits at s.at, of which 57 are sure.
+func (s stream) look() {
+	taken := GP64()
+	MOVQ(s.at, s.v)
+	SHRQ(U8(3), s.v)
+	MOVWLZX(s.v.As16(), s.v.As32())
 	ADDQ(param("in"), s.v)
 	MOVQ(Mem{Base: s.v}, s.v)
-	ORQ(U8(1), s.v)
+	MOVQ(s.at, taken)
+	NOTQ(taken)
+	ANDL(U32(7), taken.As32())
 	SHLXQ(taken, s.v, s.v)
 }

@@ -13,6 +13,9 @@ import . "github.com/mmcloughlin/avo/build"
 func main() {
 	ConstraintExpr("amd64,!purego,!noasm")
 	literals()
+	stateCounts()
+	weights()
+	counts()
 	sequences()
 	snappy()
 	Generate()

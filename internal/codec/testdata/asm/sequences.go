@@ -12,50 +12,65 @@ const (
 	tooLong
 	tooFar
 	noLiterals
+	noBits
 )
 
-// sequenceLoop are the registers of the loop. An entry has how many bits the next state takes in
-// its lowest byte, and the value's extra bits in the one above, then the next state, then the value.
+// An entry of package codec's tables of states.
+const (
+	entryBits  = 0
+	entryExtra = 1
+	entryNext  = 2
+	entryValue = 4
+
+	tableBytes = 512 * 8
+)
+
+// state is one of the three of a sequence, and its table.
+type state struct {
+	GPVirtual
+	table int
+}
+
+// field is a field of the state's entry.
+func (s state) field(tables GPVirtual, at int) Mem {
+	return Mem{Base: tables, Index: s.GPVirtual, Scale: 8, Disp: s.table*tableBytes + at}
+}
+
+// sequenceLoop are the registers of the loop.
 type sequenceLoop struct {
-	le, oe, me   GPVirtual // entries
-	b            GPVirtual // the position in the stream
+	le, oe, me   state
+	p            GPVirtual // the address of the stream's next eight bytes
+	s            GPVirtual // less how many bits of these are taken
+	v            GPVirtual // what they are
 	op           GPVirtual // the address where the page goes on
 	r1, r2, r3   GPVirtual // distances used last
-	v, s         GPVirtual // bits of the stream, and the lowest one that is taken
 	literals     GPVirtual
 	length, code GPVirtual
 }
 
 // sequences is (*sequences).runGo.
 func sequences() {
-	TEXT("runSequences", NOSPLIT, "func(in, out, from, tables, copies, entries, repeat *byte,"+
-		" b, op, at, limit, end, left uint) (b2, op2, at2, last, status uint)")
+	TEXT("runSequences", NOSPLIT, "func(in, out, from, tables, copies, states, repeat *byte,"+
+		" b, op, at, limit, end, left uint) (b2, op2, at2, status uint)")
 	Doc("runSequences carries out left sequences, see runGo. The page goes to out from op on and not beyond limit,",
-		"with literals of from between at and end.")
+		"with literals of from between at and end. b2 is in front of the states that would follow.")
 	var q sequenceLoop
 	q.load()
 
 	Label("sequence")
-	q.refill()
-	sum, total := GP64(), GP64()
-	LEAQ(Mem{Base: q.le, Index: q.me, Scale: 1}, sum)
-	ADDQ(q.oe, sum)
-	last, _ := ReturnIndex(3).Resolve()
-	MOVQ(sum, last.Addr)
-	MOVBLZX(sum.As8(), total.As32())
-	SHRL(U8(8), sum.As32())
-	MOVBLZX(sum.As8(), sum.As32())
-	ADDQ(sum, total)
-	CMPQ(total, U8(57))
-	JA(LabelRef("many"))
-	SUBQ(total, q.b)
-	q.offset()
-	q.lengths()
+	q.look()
+	tables := q.tables()
+	q.offset(tables)
+	q.lengths(tables)
+	Comment("are the bits that are left in v enough for three states, of 26 bits at most?")
+	CMPQ(q.s, I8(26-64))
+	JLT(LabelRef("many"))
 
 	Label("states")
-	q.state(q.le, 0)
-	q.state(q.me, 2)
-	q.state(q.oe, 1)
+	q.keep()
+	for _, s := range []state{q.le, q.me, q.oe} {
+		q.next(s)
+	}
 
 	Comment("k is twice the code, and 1 more without literals; from -3 to 1 a distance is recalled")
 	k := GP64()
@@ -72,28 +87,10 @@ func sequences() {
 	Label("copy")
 	q.copyLiterals()
 	q.copyMatch()
-	left, _ := Param("left").Resolve()
-	DECQ(left.Addr)
-	JNE(LabelRef("sequence"))
-	q.leave(carriedOut)
 
-	Label("many")
-	Comment("more bits than a look at the stream shows: three looks")
-	q.offset()
-	q.drop(q.oe)
-	q.refill()
-	q.lengths()
-	q.drop(q.me)
-	q.drop(q.le)
-	q.refill()
-	for _, e := range []GPVirtual{q.le, q.me, q.oe} {
-		MOVBLZX(e.As8(), total.As32())
-		SUBQ(total, q.b)
-	}
-	JMP(LabelRef("states"))
-
+	q.many()
 	q.recall(k)
-	for status, name := range []string{"", "long", "far", "short"} {
+	for status, name := range []string{"", "long", "far", "short", "begun"} {
 		if name != "" {
 			Label(name)
 			q.leave(status)
@@ -102,28 +99,34 @@ func sequences() {
 }
 
 func (q *sequenceLoop) load() {
+	q.le, q.oe, q.me = state{GP64(), 0}, state{GP64(), 1}, state{GP64(), 2}
 	for _, r := range []*GPVirtual{
-		&q.le, &q.oe, &q.me, &q.b, &q.op, &q.r1, &q.r2, &q.r3, &q.v, &q.s, &q.literals, &q.length, &q.code,
+		&q.p, &q.s, &q.v, &q.op, &q.r1, &q.r2, &q.r3, &q.literals, &q.length, &q.code,
 	} {
 		*r = GP64()
 	}
-	Load(Param("entries"), q.s)
-	MOVQ(Mem{Base: q.s}, q.le)
-	MOVQ(Mem{Base: q.s, Disp: 8}, q.oe)
-	MOVQ(Mem{Base: q.s, Disp: 16}, q.me)
+	Load(Param("states"), q.s)
+	for i, r := range []state{q.le, q.oe, q.me} {
+		MOVQ(Mem{Base: q.s, Disp: 8 * i}, r.GPVirtual)
+	}
 	Load(Param("repeat"), q.s)
-	MOVQ(Mem{Base: q.s}, q.r1)
-	MOVQ(Mem{Base: q.s, Disp: 8}, q.r2)
-	MOVQ(Mem{Base: q.s, Disp: 16}, q.r3)
-	Load(Param("b"), q.b)
+	for i, r := range []GPVirtual{q.r1, q.r2, q.r3} {
+		MOVQ(Mem{Base: q.s, Disp: 8 * i}, r)
+	}
+	Load(Param("b"), q.s)
+	MOVQ(q.s, q.p)
+	SARQ(U8(3), q.p)
+	ADDQ(param("in"), q.p)
+	ANDQ(U8(7), q.s)
+	SUBQ(U8(7), q.s)
 	Load(Param("op"), q.op)
 	ADDQ(param("out"), q.op)
 	Comment("from here on, limit, at and end are addresses")
-	MOVQ(param("out"), q.s)
-	ADDQ(q.s, param("limit"))
-	MOVQ(param("from"), q.s)
-	ADDQ(q.s, param("at"))
-	ADDQ(q.s, param("end"))
+	MOVQ(param("out"), q.length)
+	ADDQ(q.length, param("limit"))
+	MOVQ(param("from"), q.length)
+	ADDQ(q.length, param("at"))
+	ADDQ(q.length, param("end"))
 }
 
 // param is where a parameter stands.
@@ -135,63 +138,78 @@ func param(name string) Op {
 	return c.Addr
 }
 
-// refill takes a look at the stream: at least 57 bits below bit s of v.
-func (q *sequenceLoop) refill() {
-	MOVQ(q.b, q.s)
-	SHRQ(U8(3), q.s)
-	MOVWLZX(q.s.As16(), q.s.As32())
-	ADDQ(param("in"), q.s)
-	MOVQ(Mem{Base: q.s}, q.v)
-	MOVQ(q.b, q.s)
+// look goes to the eight bytes of which less than one is taken, at most 8 bits in all.
+func (q *sequenceLoop) look() {
+	bytes := GP64()
+	MOVQ(q.s, bytes)
+	SARQ(U8(3), bytes)
+	LEAQ(Mem{Base: q.p, Index: bytes, Scale: 1, Disp: 1}, q.p)
+	CMPQ(q.p, param("in"))
+	JB(LabelRef("begun"))
+	MOVQ(Mem{Base: q.p}, q.v)
 	ORQ(I8(-8), q.s)
-	INCQ(q.s)
+}
+
+// keep notes where the stream goes on if no states follow.
+func (q *sequenceLoop) keep() {
+	b2, _ := ReturnIndex(0).Resolve()
+	MOVQ(q.s, b2.Addr)
+}
+
+func (q *sequenceLoop) tables() GPVirtual {
+	tables := GP64()
+	Load(Param("tables"), tables)
+	return tables
 }
 
 // extra takes an entry's extra bits.
-func (q *sequenceLoop) extra(e, to GPVirtual) {
+func (q *sequenceLoop) extra(e state, tables, to GPVirtual) {
 	n := GP64()
-	RORXQ(U8(8), e, n)
+	MOVBLZX(e.field(tables, entryExtra), n.As32())
 	SUBQ(n, q.s)
 	SHRXQ(q.s, q.v, to)
 	BZHIQ(n, to, to)
 }
 
-func (q *sequenceLoop) offset() {
-	q.extra(q.oe, q.code)
+func (q *sequenceLoop) offset(tables GPVirtual) {
+	q.extra(q.oe, tables, q.code)
 	value := GP64()
-	MOVQ(q.oe, value)
-	SARQ(U8(32), value)
+	MOVLQSX(q.oe.field(tables, entryValue), value)
 	ADDQ(value, q.code)
 }
 
-func (q *sequenceLoop) lengths() {
-	for _, f := range [][2]GPVirtual{{q.me, q.length}, {q.le, q.literals}} {
-		q.extra(f[0], f[1])
-		value := GP64()
-		RORXQ(U8(32), f[0], value)
-		ADDL(value.As32(), f[1].As32())
+func (q *sequenceLoop) lengths(tables GPVirtual) {
+	q.extra(q.me, tables, q.length)
+	ADDL(q.me.field(tables, entryValue), q.length.As32())
+	q.extra(q.le, tables, q.literals)
+	ADDL(q.le.field(tables, entryValue), q.literals.As32())
+}
+
+// next is the state after s. What tables say is below 512.
+func (q *sequenceLoop) next(s state) {
+	n, tables := GP64(), q.tables()
+	MOVBLZX(s.field(tables, entryBits), n.As32())
+	MOVWLZX(s.field(tables, entryNext), s.As32())
+	SUBQ(n, q.s)
+	bits := tables
+	SHRXQ(q.s, q.v, bits)
+	BZHIQ(n, bits, bits)
+	ADDQ(bits, s.GPVirtual)
+}
+
+// many reads a sequence of more bits than one look shows, by three.
+func (q *sequenceLoop) many() {
+	Label("many")
+	tables, n := q.tables(), GP64()
+	for _, e := range []state{q.oe, q.me, q.le} {
+		MOVBLZX(e.field(tables, entryExtra), n.As32())
+		ADDQ(n, q.s)
 	}
-}
-
-// drop moves on behind an entry's extra bits.
-func (q *sequenceLoop) drop(e GPVirtual) {
-	n := GP64()
-	RORXQ(U8(8), e, n)
-	MOVBLZX(n.As8(), n.As32())
-	SUBQ(n, q.b)
-}
-
-// state looks up the entry after e in a table of 4096 bytes.
-func (q *sequenceLoop) state(e GPVirtual, table int) {
-	n, next := GP64(), GP64()
-	SUBQ(e, q.s)
-	SHRXQ(q.s, q.v, n)
-	BZHIQ(e, n, n)
-	RORXQ(U8(16), e, next)
-	ADDL(next.As32(), n.As32())
-	ANDL(U32(511), n.As32())
-	MOVQ(param("tables"), next)
-	MOVQ(Mem{Base: next, Index: n, Scale: 8, Disp: 4096 * table}, e)
+	q.offset(tables)
+	q.look()
+	q.lengths(tables)
+	q.look()
+	JMP(LabelRef("states"))
 }
 
 // copyLiterals copies in pieces of 32 bytes, of which the last may be too much.
@@ -228,44 +246,56 @@ func (q *sequenceLoop) copyLiterals() {
 	Label("copied")
 }
 
-// copyMatch copies in pieces of 16 bytes, see matchCopy.
+// copyMatch copies 32 bytes, and more in pieces of 16. What lies less than 16 bytes back is
+// repeated: 32 bytes and those behind them are made of the first, see repetition.
 func (q *sequenceLoop) copyMatch() {
-	from, row, back, to := GP64(), GP64(), GP64(), GP64()
-	x, y := XMM(), XMM()
-	Comment("the distance is not 0, and not beyond the page's begin")
-	MOVQ(q.op, from)
-	SUBQ(param("out"), from)
-	LEAQ(Mem{Base: q.r1, Disp: -1}, row)
-	CMPQ(row, from)
-	JAE(LabelRef("far"))
+	from, to, row := GP64(), GP64(), GP64()
+	x, y, z := XMM(), XMM(), XMM()
 	MOVQ(q.op, from)
 	SUBQ(q.r1, from)
-	MOVOU(Mem{Base: from}, x)
-	MOVL(U32(16), row.As32())
-	CMPQ(q.r1, row)
-	CMOVQCS(q.r1, row)
-	SHLQ(U8(5), row)
-	ADDQ(param("copies"), row)
-	MOVQ(Mem{Base: row, Disp: 24}, back)
-	CMPQ(q.r1, U8(16))
-	CMOVQCC(q.r1, back)
-	MOVOU(Mem{Base: row}, y)
-	PSHUFB(y, x)
-	MOVOU(x, Mem{Base: q.op})
-	step := row
-	MOVQ(Mem{Base: row, Disp: 16}, step)
-	LEAQ(Mem{Base: q.op, Index: step, Scale: 1}, to)
+	JCS(LabelRef("far"))
+	CMPQ(from, param("out"))
+	JB(LabelRef("far"))
+	MOVQ(q.op, to)
 	ADDQ(q.length, q.op)
-	CMPQ(to, q.op)
-	JAE(LabelRef("matched"))
-	NEGQ(back)
-	Label("match")
-	MOVOU(Mem{Base: to, Index: back, Scale: 1}, x)
+	MOVOU(Mem{Base: from}, x)
+	CMPQ(q.r1, U8(16))
+	JB(LabelRef("repeat"))
 	MOVOU(x, Mem{Base: to})
-	ADDQ(step, to)
-	CMPQ(to, q.op)
-	JB(LabelRef("match"))
+	MOVOU(Mem{Base: from, Disp: 16}, x)
+	MOVOU(x, Mem{Base: to, Disp: 16})
+	Label("started")
+	SUBQ(U8(32), q.length)
+	JA(LabelRef("match"))
 	Label("matched")
+	left, _ := Param("left").Resolve()
+	DECQ(left.Addr)
+	JNE(LabelRef("sequence"))
+	q.leave(carriedOut)
+
+	Label("match")
+	MOVOU(Mem{Base: from, Disp: 32}, x)
+	MOVOU(x, Mem{Base: to, Disp: 32})
+	ADDQ(U8(16), from)
+	ADDQ(U8(16), to)
+	SUBQ(U8(16), q.length)
+	JA(LabelRef("match"))
+	JMP(LabelRef("matched"))
+
+	Label("repeat")
+	MOVQ(q.r1, row)
+	SHLQ(U8(rowLog), row)
+	ADDQ(param("copies"), row)
+	MOVOU(x, y)
+	MOVOU(Mem{Base: row, Disp: rowFirst}, z)
+	PSHUFB(z, x)
+	MOVOU(x, Mem{Base: to})
+	MOVOU(Mem{Base: row, Disp: rowSecond}, z)
+	PSHUFB(z, y)
+	MOVOU(y, Mem{Base: to, Disp: 16})
+	MOVQ(to, from)
+	SUBQ(Mem{Base: row, Disp: rowBack}, from)
+	JMP(LabelRef("started"))
 }
 
 // recall is (*sequences).recall: k is 3 more than there.
@@ -287,7 +317,8 @@ func (q *sequenceLoop) recall(k GPVirtual) {
 	MOVQ(q.r2, q.r3)
 	MOVQ(q.r1, q.r2)
 	DECQ(q.r1)
-	JMP(LabelRef("copy"))
+	JNE(LabelRef("copy"))
+	JMP(LabelRef("far"))
 }
 
 func (q *sequenceLoop) leave(status int) {
@@ -295,13 +326,18 @@ func (q *sequenceLoop) leave(status int) {
 	MOVQ(q.r1, Mem{Base: q.s})
 	MOVQ(q.r2, Mem{Base: q.s, Disp: 8})
 	MOVQ(q.r3, Mem{Base: q.s, Disp: 16})
-	Store(q.b, ReturnIndex(0))
+	Comment("a position in bits")
+	SUBQ(param("in"), q.p)
+	b2, _ := ReturnIndex(0).Resolve()
+	MOVQ(b2.Addr, q.s)
+	LEAQ(Mem{Base: q.s, Index: q.p, Scale: 8, Disp: 7}, q.s)
+	Store(q.s, ReturnIndex(0))
 	SUBQ(param("out"), q.op)
 	Store(q.op, ReturnIndex(1))
 	MOVQ(param("at"), q.s)
 	SUBQ(param("from"), q.s)
 	Store(q.s, ReturnIndex(2))
 	MOVQ(U32(uint32(status)), q.s)
-	Store(q.s, ReturnIndex(4))
+	Store(q.s, ReturnIndex(3))
 	RET()
 }
