@@ -1,5 +1,7 @@
 package codec
 
+import "unsafe"
+
 // What tests look at beside Decode.
 var (
 	LargeLZO = largeLZO
@@ -20,4 +22,13 @@ func CodeLengths(count []uint16, most uint) []uint8 {
 	copy(c.count[:], count)
 	b.build(c, len(count), most)
 	return c.length[:len(count)]
+}
+
+// FrameSize is how much memory the decoder's state of zstd takes.
+const FrameSize = int(unsafe.Sizeof(frameDecoder{}))
+
+// KeepFrameIn has the decoder keep its state of zstd in mem, of FrameSize bytes.
+func (d *Decoder) KeepFrameIn(mem []byte) {
+	d.frame = (*frameDecoder)(unsafe.Pointer(unsafe.SliceData(mem)))
+	*d.frame = *newFrameDecoder()
 }

@@ -2,8 +2,10 @@ package codec_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -49,6 +51,51 @@ func overlong() [][]byte {
 	}
 }
 
+// starving are zstd frames of pages of 64 KiB with many more sequences than their few bits are: 20,000,
+// of matches of three bytes at distances used before, and of literals by the usual table. Who goes on
+// all the same comes to what is before the frame.
+func starving(r *rand.Rand) (all [][]byte) {
+	for range 200 {
+		frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x00, 0xff} // 65536 - 256
+		block := []byte{
+			1 | 3<<2 | 30000&15<<4, 30000 >> 4 & 0xff, 30000 >> 12, 'a', // literals
+			128 + 20000>>8, 20000 & 0xff, 0x14, 0, 0,
+			byte(r.Uint32()), byte(r.Uint32()), byte(1 + r.Uint32N(255)),
+		}
+		size := len(block)<<3 | 2<<1 | 1
+		all = append(all, append(append(frame, byte(size), byte(size>>8), 0), block...))
+	}
+	return all
+}
+
+// insatiable is a frame whose one sequence takes 60,000 literals, where there are five, at the end of
+// 36,000 bytes of empty blocks.
+func insatiable() []byte {
+	frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x00, 0xff}
+	frame = append(frame, make([]byte, 3*12000)...)
+	block := []byte{
+		5 << 3, 'a', 'b', 'c', 'd', 'e',
+		1, 0x54, 34, 0, 0, // by tables of one symbol: 32,768 literals and as many as 15 bits say
+	}
+	block = binary.LittleEndian.AppendUint16(block, 1<<15|(60000-32768))
+	return append(append(frame, byte(len(block)<<3|2<<1|1), 0, 0), block...)
+}
+
+// countless are blocks whose first table has counts of zero until the block ends: with two more, and
+// with three more and again three.
+func countless() (all [][]byte) {
+	for _, counts := range [][]byte{
+		append([]byte{0x11}, bytes.Repeat([]byte{0x18}, 60000)...),
+		append([]byte{0x11, 0xfc}, bytes.Repeat([]byte{0xff}, 60000)...),
+	} {
+		block := append([]byte{0, 1, 0x80}, counts...) // no literals, one sequence
+		frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x00, 0xff}
+		size := len(block)<<3 | 2<<1 | 1
+		all = append(all, append(append(frame, byte(size), byte(size>>8), byte(size>>16)), block...))
+	}
+	return all
+}
+
 // TestGuarded: whatever a stream holds, decoding in place, in assembly where there is some, does
 // not leave the memory that it was given. Where it does, the test dies.
 func TestGuarded(t *testing.T) {
@@ -61,6 +108,7 @@ func TestGuarded(t *testing.T) {
 	for _, atEnd := range []bool{false, true} {
 		out, in := guarded(t, codec.Spare, atEnd), guarded(t, codec.Spare, atEnd)
 		var d codec.Decoder
+		d.KeepFrameIn(guarded(t, codec.FrameSize, atEnd))
 		good := 0
 		for _, m := range []codec.Method{codec.LZO, codec.Snappy, codec.Zstd} {
 			for _, page := range pages {
@@ -77,6 +125,12 @@ func TestGuarded(t *testing.T) {
 			n := copy(in, src)
 			if d.DecodeInPlace(codec.Snappy, out[:1<<16], in[:n]) == nil {
 				t.Errorf("overlong stream %d is a page", i)
+			}
+		}
+		for i, src := range slices.Concat(starving(r), countless(), [][]byte{insatiable()}) {
+			n := copy(in, src)
+			if d.DecodeInPlace(codec.Zstd, out[:1<<16], in[:n]) == nil {
+				t.Errorf("frame %d of too little, or too much, is a page", i)
 			}
 		}
 		if good == 0 {

@@ -2,7 +2,9 @@ package codec_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"math/big"
 	"slices"
 	"testing"
 
@@ -90,6 +92,34 @@ func TestZstdForms(t *testing.T) {
 				t.Errorf("page %d, form %d: %v", i, j, err)
 			}
 		}
+	}
+}
+
+// TestZstdLongSequence: a sequence of more bits than eight bytes have, behind one that leaves just
+// one byte's bits taken. The states are those of the usual tables.
+func TestZstdLongSequence(t *testing.T) {
+	const (
+		literals = 16383 + 16384
+		size     = literals + 3 + 16387 + 3
+	)
+	stream := big.NewInt(1) // read from its highest bit on, which is a mark
+	for _, n := range [][2]int64{
+		{63, 6}, {0, 5}, {0, 6}, // 8192 literals and more, the distance used last, length 3
+		{8191, 13}, {62, 6}, {59, 6}, {12, 5}, // 16384 literals and more, likewise length and distance
+		{5, 14}, {0, 14}, {0, 14}, {0, 6}, {0, 6}, {10, 5}, // none, length 3 and a distance of 29 and more
+		{7, 5},
+	} {
+		stream.Or(stream.Lsh(stream, uint(n[1])), big.NewInt(n[0]))
+	}
+	bits := stream.Bytes()
+	slices.Reverse(bits)
+	block := slices.Concat([]byte{3<<2 | literals&15<<4, literals >> 4 & 0xff, literals >> 12},
+		dumptest.Random(literals, 5), []byte{3, 0}, bits)
+	frame := slices.Concat(frameMagic, []byte{0x60, (size - 256) & 0xff, (size - 256) >> 8})
+	frame = binary.LittleEndian.AppendUint32(frame, uint32(len(block)<<3|2<<1|1))
+	var d codec.Decoder
+	if agree(t, &d, codec.Zstd, append(frame[:len(frame)-1], block...), size, klauspostZstd(t)) != 1 {
+		t.Error("no page")
 	}
 }
 
