@@ -96,6 +96,15 @@ func countless() (all [][]byte) {
 	return all
 }
 
+// weightless is a frame whose literals' tree has weights of no bits at all, so that they do not end.
+func weightless() []byte {
+	tree := append([]byte{14, 0xf0, 0x03}, bytes.Repeat([]byte{0xff}, 12)...) // all 32 states are symbol 0's
+	literals := binary.LittleEndian.AppendUint32(nil, uint32(2|100<<4|(len(tree)+20)<<14))
+	block := slices.Concat(literals[:3], tree, make([]byte, 20), []byte{0})
+	frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x00, 0xff, byte(len(block)<<3 | 2<<1 | 1), byte(len(block) >> 5), 0}
+	return append(frame, block...)
+}
+
 // TestGuarded: whatever a stream holds, decoding in place, in assembly where there is some, does
 // not leave the memory that it was given. Where it does, the test dies.
 func TestGuarded(t *testing.T) {
@@ -127,7 +136,7 @@ func TestGuarded(t *testing.T) {
 				t.Errorf("overlong stream %d is a page", i)
 			}
 		}
-		for i, src := range slices.Concat(starving(r), countless(), [][]byte{insatiable()}) {
+		for i, src := range slices.Concat(starving(r), countless(), [][]byte{insatiable(), weightless()}) {
 			n := copy(in, src)
 			if d.DecodeInPlace(codec.Zstd, out[:1<<16], in[:n]) == nil {
 				t.Errorf("frame %d of too little, or too much, is a page", i)
