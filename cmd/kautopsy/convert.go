@@ -26,8 +26,8 @@ func convertCommand() command {
 		setup: func(fs *pflag.FlagSet) func(*environment, []string) error {
 			df := addDumpFlags(fs)
 			c := &convertFlags{}
-			fs.StringVarP(&c.form, "format", "f", "", "`FORM` of OUT: zlib, lzo, snappy, zstd, none (kdump-compressed) or elf;\nwithout it kdump-compressed, in DUMP's codec or zlib")
-			fs.IntVarP(&c.dump, "dump-level", "d", 0, "leave pages out, a sum as for makedumpfile: 2 page cache, 4 with\nprivate data, 8 of processes, 16 free (`LEVEL`)")
+			fs.StringVarP(&c.form, "format", "f", "", "`FORM` of OUT: zlib, lzo, snappy, zstd, none (kdump-compressed) or elf; without it kdump-compressed, in DUMP's codec or zlib")
+			fs.IntVarP(&c.dump, "dump-level", "d", 0, "leave pages out, a sum as for makedumpfile: 2 page cache, 4 with private data, 8 of processes, 16 free (`LEVEL`)")
 			fs.IntVar(&c.level, "level", 0, "the codec's `LEVEL`; 0 is what makedumpfile uses")
 			fs.IntVar(&c.split, "split", 1, "write `N` parts: OUT.1, OUT.2, …")
 			fs.BoolVar(&c.flat, "flat", false, "wrap OUT in a flattened stream, as makedumpfile -F does")

@@ -29,7 +29,7 @@ func addEngineFlags(fs *pflag.FlagSet) *engineFlags {
 	fs.StringVar(&f.program, "crash", "", "the crash `PROGRAM`; without it $KAUTOPSY_CRASH, or crash in $PATH")
 	fs.DurationVar(&f.timeout, "cmd-timeout", time.Minute, "deadline of each command")
 	fs.DurationVar(&f.start, "start-timeout", 3*time.Minute, "deadline of crash's start; large dumps take minutes")
-	fs.BoolVar(&f.convert, "convert", false, "give crash the dump in the form that each crash reads: for flattened\nones, kinds and codecs that it does not know. Takes room in $TMPDIR")
+	fs.BoolVar(&f.convert, "convert", false, "give crash the dump in the form that each crash reads: for flattened ones, kinds and codecs that it does not know. Takes room in $TMPDIR")
 	return f
 }
 
