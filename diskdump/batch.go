@@ -111,7 +111,7 @@ func (f *File) readPiece(r *pageDecoder, b *phys.Batch, first, k int) (n int) {
 		if f.isZero(next) {
 			continue
 		}
-		if next.offset != end || next.size == 0 {
+		if next.offset != end || next.size == 0 || n > 0 && end+int64(next.size)-d.offset > phys.SeeMost {
 			break
 		}
 		end += int64(next.size)

@@ -93,11 +93,14 @@ func (f *File) readBit(p phys.PFN, b []byte) (int, error) {
 	return len(b), nil
 }
 
+// Plain tells whether the header names no codec: the file has pages as they are then.
+func (f *File) Plain() bool { return f.Header.Status&uint32(codec.Mask) == 0 }
+
 // ReadDirect reads a part of page p, from byte off on, that the file has as it is or that is
 // known to be zero: without decoding, and no more than is asked for. It is false for every
 // other page, whatever there is to say of it, and in files that name a codec.
 func (f *File) ReadDirect(dst []byte, p phys.PFN, off int) bool {
-	if f.Header.Status&uint32(codec.Mask) != 0 || p < f.base {
+	if !f.Plain() || p < f.base {
 		return false
 	}
 	p -= f.base

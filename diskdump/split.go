@@ -123,6 +123,9 @@ func (s *Set) ReadPage(p phys.PFN, b []byte) (int, error) {
 	return 0, f.absent(p)
 }
 
+// Plain tells whether the parts' headers name no codec.
+func (s *Set) Plain() bool { return s.whole().Plain() }
+
 // ReadDirect reads a part of page p, see File.ReadDirect.
 func (s *Set) ReadDirect(dst []byte, p phys.PFN, off int) bool {
 	base := s.parts[0].base

@@ -53,7 +53,7 @@ func (m *Memory) together(pages []phys.PFN) (n int, off int64) {
 		return 0, 0
 	}
 	e := &m.extents[i]
-	most := (e.end - at) / size
+	most := min((e.end-at)/size, max(1, phys.SeeMost/size))
 	for n < len(pages) && uint64(n) < most && pages[n] == pages[0]+phys.PFN(n) {
 		n++
 	}

@@ -163,6 +163,9 @@ func (m *Memory) ReadPhys(p []byte, a phys.Addr) (n int, err error) {
 	return n, nil
 }
 
+// Plain tells that the file has pages as they are.
+func (m *Memory) Plain() bool { return true }
+
 // ReadDirect reads a part of page p, from byte off on; false when not all of it is there.
 func (m *Memory) ReadDirect(dst []byte, p phys.PFN, off int) bool {
 	size := uint64(m.pageSize)

@@ -34,6 +34,9 @@ type View interface {
 	Release()
 }
 
+// SeeMost is what a reader of a batch asks See for at once, at most.
+const SeeMost = 128 << 10
+
 // See shows n bytes of r from off on where they lie; nil if that is not wanted or cannot be.
 func (b *Batch) See(r io.ReaderAt, off int64, n int) []byte {
 	if !b.Mapped {

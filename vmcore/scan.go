@@ -78,13 +78,27 @@ func (s *scan) run(ctx context.Context, deliver func(*Batch) error) error {
 	return s.deliver(ctx, deliver)
 }
 
-// batchBytes is the memory of a batch's pages. scanMemory bounds that of all batches under
-// way: two a worker and one each for the feeder and the caller. When none is free the
-// feeder waits, so a slow caller holds up the reading.
+// batchBytes is the memory of a batch's pages, so little that the processor keeps them at hand, but
+// enough that passing them on to another one is not what takes the time; plainBatch where they lie in
+// place, and are looked at as fast as that. scanMemory bounds that of all batches under way: two a worker and one each for
+// the feeder and the caller. When none is free the feeder waits, so a slow caller holds up the reading.
 const (
-	batchBytes = 128 << 10
+	batchBytes = 512 << 10
+	plainBatch = 2 << 20
 	scanMemory = 24 << 20
 )
+
+// plainReader is a container that tells whether its pages are in the file as they are.
+type plainReader interface{ Plain() bool }
+
+// batchPages is how many pages a batch has, at most.
+func (s *scan) batchPages() int {
+	bytes := batchBytes
+	if c, ok := s.d.c.(plainReader); ok && s.inPlace && s.d.mapped && c.Plain() {
+		bytes = plainBatch
+	}
+	return max(1, min(bytes, scanMemory/cap(s.free))/s.size)
+}
 
 // scan is one walk over all pages: a feeder cuts the runs into batches, workers fill
 // them, and they are delivered in the feeder's order. Batches go round: a free one, one
@@ -104,7 +118,7 @@ type scan struct {
 
 // feed cuts the runs into batches until the context ends.
 func (s *scan) feed(ctx context.Context) {
-	f := &feeder{scan: s, ctx: ctx, most: max(1, min(batchBytes, scanMemory/cap(s.free))/s.size)}
+	f := &feeder{scan: s, ctx: ctx, most: s.batchPages()}
 	defer close(s.order)
 	defer close(s.todo)
 	for run, err := range s.runs {

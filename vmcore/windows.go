@@ -10,7 +10,7 @@ import (
 
 const (
 	// windowBytes of a file are mapped at once for those who read all of it.
-	windowBytes = 2 << 20
+	windowBytes = 4 << 20
 	// windowMore is mapped behind a window: what begins in it and is no longer is whole.
 	windowMore = 256 << 10
 	// idleWindows stay mapped for those who come next: to the data and to what describes it.
