@@ -51,19 +51,23 @@ func overlong() [][]byte {
 	}
 }
 
+// frameOf is a zstd frame of a page of 64 KiB with one compressed block, and before it empty ones.
+func frameOf(empty int, block []byte) []byte {
+	frame := slices.Concat(frameMagic, []byte{0x60, 0x00, 0xff}, make([]byte, 3*empty))
+	size := len(block)<<3 | 2<<1 | 1
+	return append(append(frame, byte(size), byte(size>>8), byte(size>>16)), block...)
+}
+
 // starving are zstd frames of pages of 64 KiB with many more sequences than their few bits are: 20,000,
 // of matches of three bytes at distances used before, and of literals by the usual table. Who goes on
 // all the same comes to what is before the frame.
 func starving(r *rand.Rand) (all [][]byte) {
 	for range 200 {
-		frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x00, 0xff} // 65536 - 256
-		block := []byte{
+		all = append(all, frameOf(0, []byte{
 			1 | 3<<2 | 30000&15<<4, 30000 >> 4 & 0xff, 30000 >> 12, 'a', // literals
 			128 + 20000>>8, 20000 & 0xff, 0x14, 0, 0,
 			byte(r.Uint32()), byte(r.Uint32()), byte(1 + r.Uint32N(255)),
-		}
-		size := len(block)<<3 | 2<<1 | 1
-		all = append(all, append(append(frame, byte(size), byte(size>>8), 0), block...))
+		}))
 	}
 	return all
 }
@@ -71,14 +75,12 @@ func starving(r *rand.Rand) (all [][]byte) {
 // insatiable is a frame whose one sequence takes 60,000 literals, where there are five, at the end of
 // 36,000 bytes of empty blocks.
 func insatiable() []byte {
-	frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x00, 0xff}
-	frame = append(frame, make([]byte, 3*12000)...)
 	block := []byte{
 		5 << 3, 'a', 'b', 'c', 'd', 'e',
 		1, 0x54, 34, 0, 0, // by tables of one symbol: 32,768 literals and as many as 15 bits say
 	}
 	block = binary.LittleEndian.AppendUint16(block, 1<<15|(60000-32768))
-	return append(append(frame, byte(len(block)<<3|2<<1|1), 0, 0), block...)
+	return frameOf(12000, block)
 }
 
 // countless are blocks whose first table has counts of zero until the block ends: with two more, and
@@ -88,10 +90,7 @@ func countless() (all [][]byte) {
 		append([]byte{0x11}, bytes.Repeat([]byte{0x18}, 60000)...),
 		append([]byte{0x11, 0xfc}, bytes.Repeat([]byte{0xff}, 60000)...),
 	} {
-		block := append([]byte{0, 1, 0x80}, counts...) // no literals, one sequence
-		frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x00, 0xff}
-		size := len(block)<<3 | 2<<1 | 1
-		all = append(all, append(append(frame, byte(size), byte(size>>8), byte(size>>16)), block...))
+		all = append(all, frameOf(0, append([]byte{0, 1, 0x80}, counts...))) // no literals, one sequence
 	}
 	return all
 }
@@ -100,9 +99,16 @@ func countless() (all [][]byte) {
 func weightless() []byte {
 	tree := append([]byte{14, 0xf0, 0x03}, bytes.Repeat([]byte{0xff}, 12)...) // all 32 states are symbol 0's
 	literals := binary.LittleEndian.AppendUint32(nil, uint32(2|100<<4|(len(tree)+20)<<14))
-	block := slices.Concat(literals[:3], tree, make([]byte, 20), []byte{0})
-	frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x00, 0xff, byte(len(block)<<3 | 2<<1 | 1), byte(len(block) >> 5), 0}
-	return append(frame, block...)
+	return frameOf(0, slices.Concat(literals[:3], tree, make([]byte, 20), []byte{0}))
+}
+
+// pointless is a frame whose one sequence, without literals, has one less than the distance used last: 0.
+func pointless() []byte {
+	const literals = 1<<16 - 3
+	return frameOf(0, []byte{
+		1 | 3<<2 | literals&15<<4, literals >> 4 & 0xff, literals >> 12, 'a',
+		1, 0x54, 0, 1, 0, 3,
+	})
 }
 
 // TestGuarded: whatever a stream holds, decoding in place, in assembly where there is some, does
@@ -136,7 +142,7 @@ func TestGuarded(t *testing.T) {
 				t.Errorf("overlong stream %d is a page", i)
 			}
 		}
-		for i, src := range slices.Concat(starving(r), countless(), [][]byte{insatiable(), weightless()}) {
+		for i, src := range slices.Concat(starving(r), countless(), [][]byte{insatiable(), weightless(), pointless()}) {
 			n := copy(in, src)
 			if d.DecodeInPlace(codec.Zstd, out[:1<<16], in[:n]) == nil {
 				t.Errorf("frame %d of too little, or too much, is a page", i)
